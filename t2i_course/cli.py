@@ -1,0 +1,229 @@
+"""The command line, `t2i`. Nothing heavy is imported until a command needs it."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from t2i_course import __version__
+from t2i_course.errors import T2IError, unknown
+from t2i_course.places import data_root, runs_root
+from t2i_course.recipes import RECIPES
+
+FOLDERS = """
+\b
+T2I_DATA     where data is looked for (a cache folder in the home by default)
+T2I_RUNS     where runs are kept (the folder runs of the current one by default)
+T2I_PROFILE  smoke, laptop (the default) or gpu: how big a run is
+T2I_STAND_IN 1 to use the package's drawn garments in place of FashionMNIST
+"""
+
+
+@click.group(epilog=FOLDERS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="t2i")
+def cli() -> None:
+    """Text-to-image generation from scratch: train, draw and judge.
+
+    Start with `t2i doctor` (what is this machine missing?) and `t2i demo` (everything once, with
+    a report to look at).
+    """
+
+
+def main() -> None:
+    """The entry point: an error that the user can put right is one sentence, and exit code 2."""
+    try:
+        cli()
+    except T2IError as error:
+        click.echo(f"t2i: {error}", err=True)
+        sys.exit(2)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run and its report.")
+def demo(out: Path | None) -> None:
+    """Train the one-hot CVAE, draw, evaluate, and write report.html: under five minutes.
+
+    Uses FashionMNIST where it is there or can be downloaded, else the drawn stand-in, and says
+    which. Interrupted, the same command goes on.
+    """
+    from t2i_course.demo import demo as run_demo
+
+    path = run_demo(out or runs_root() / "demo", say=click.echo)
+    click.echo(f"The report: {path}")
+
+
+def _recipe_help() -> str:
+    return "\b\n" + "\n".join(f"{name:<20} {recipe.about}" for name, recipe in RECIPES.items())
+
+
+@cli.command(epilog=_recipe_help())
+@click.argument("name")
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="The run's folder; by default runs/NAME."
+)
+@click.option("--data", "source", help="fashion or sketches, in place of the recipe's data.")
+@click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
+@click.option("--steps", type=click.IntRange(1), help="In place of the recipe's epochs.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the weights and of all that is drawn."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images a step, over all processes.")
+@click.option("--micro-batches", type=click.IntRange(1), help="Parts of a batch, to save memory.")
+@click.option("--precision", help="fp32, bf16, or auto: whichever is faster here.")
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.")
+@click.option("--log-every", type=click.IntRange(1), help="Steps between rows of log.csv.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
+)
+def train(
+    name: str, run: Path | None, source: str | None, epochs: int | None, steps: int | None,
+    seed: int, changes: tuple[str, ...], **training: Any,
+) -> None:  # fmt: skip
+    """Train the recipe NAME, or go on with it where it was stopped.
+
+    Ctrl-C saves and stops; the same command goes on. On several processes or machines:
+
+        accelerate launch -m t2i_course.cli train NAME
+
+    Examples:
+
+    \b
+        t2i train cvae-fashion
+        t2i train cvae-fashion --set latent_dim=2 --epochs 12 --run runs/cvae-2
+    """
+    from t2i_course import recipes, runs
+    from t2i_course.data import fashion
+    from t2i_course.training import engine
+
+    recipe = recipes.recipe(name)
+    if source is None and recipe.data == "fashion":
+        source = fashion.asked_for()
+    data = fashion.load("train", source or recipe.data)
+    if source is not None and data.name != recipe.data:
+        click.echo(f"Data: {data.title}.")
+    chosen = {key: value for key, value in training.items() if value is not None}
+    model, settings = recipes.prepare(
+        recipe, len(data), seed=seed, epochs=epochs, steps=steps,
+        settings=dict(_setting(change) for change in changes), **chosen,
+    )  # fmt: skip
+    folder = run or runs_root() / name
+    runs.note(folder, recipe=name, source=data.name, command=shlex.join(["t2i", *sys.argv[1:]]))
+    result = engine.train(model, data, settings, folder)
+    if not result.finished:
+        sys.exit(130)
+    what = "`t2i sample" if recipe.family != "classifier" else "`t2i ship"
+    click.echo(f"Trained: {folder}. Go on with {what} {folder}`.")
+
+
+def _setting(change: str) -> tuple[str, Any]:
+    name, equals, value = change.partition("=")
+    if not equals:
+        raise T2IError(f"--set takes NAME=VALUE, such as latent_dim=2, not {change!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--label", help="A class's name or number, or `invalid`; by default every class.")
+@click.option(
+    "--count", default=12, show_default=True, type=click.IntRange(1), help="Images a row."
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed draws the same images.")
+@click.option("--temperature", default=1.0, show_default=True, help="Spread of the latents.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("samples.png"), show_default=True
+)
+def sample(
+    run: str, label: str | None, count: int, seed: int, temperature: float, out: Path
+) -> None:
+    """Draw images from RUN: a run's folder, a checkpoint, or a shipped model."""
+    from t2i_course import runs, sampling
+
+    path = sampling.draw_to_file(runs.load_family(run), out, label, count, seed, temperature)
+    click.echo(f"Drawn: {path}")
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--data", "source", help="fashion or sketches; by default what RUN was trained on.")
+@click.option("--samples", default=10_000, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, help="Of the samples.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write the scores as JSON.")
+def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | None) -> None:
+    """Score RUN (a run's folder or a shipped model), each score with its floor or ceiling.
+
+    Fréchet distance and Inception Score in the features of a shipped classifier, class accuracy,
+    and the negative ELBO where the model has one. The scores also go to evaluation.json in the
+    run's folder.
+    """
+    from t2i_course import evaluation, runs
+    from t2i_course.data import fashion
+    from t2i_course.training import checkpoints
+
+    family = runs.load_family(run)
+    if source is None:
+        source = checkpoints.read_json(runs.find(run), "config.json")["data"]["name"]
+    train_set, test = (fashion.load(split, source) for split in ("train", "test"))
+    judge = runs.load_judge(source)
+    result = evaluation.evaluate(
+        family, judge, train_set, test, samples=samples, seed=seed, progress=True
+    )
+    for score in result.scores.values():
+        click.echo(str(score))
+    out = out or (Path(run) / "evaluation.json" if Path(run).is_dir() else None)
+    if out is not None:
+        result.write(out)
+        click.echo(f"Written: {out}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+def data(name: str | None) -> None:
+    """Say what data is there, or fetch and check the data NAME (fashion)."""
+    from t2i_course.data import fashion
+
+    if name is None:
+        wrong = fashion.problem()
+        click.echo(f"Data is looked for in {data_root()}.")
+        click.echo(f"fashion   {'whole' if wrong is None else f'{wrong} {fashion.MEND}.'}")
+        click.echo("sketches  drawn by the package whenever they are asked for")
+        return
+    if name not in ("fashion",):
+        raise unknown("data to fetch", name, ("fashion",))
+    click.echo(f"FashionMNIST is whole, in {fashion.download()}.")
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what this machine has, what is missing, and the mend for each.
+
+    Exit code 1 if something must be mended before the course can run.
+    """
+    from t2i_course.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        click.echo(str(finding))
+    if any(finding.fatal for finding in findings):
+        sys.exit(1)
+
+
+@cli.command(hidden=True)
+@click.argument("run")
+@click.argument("name")
+@click.option("--tolerance", default=0.1, help="By how much a remade model's scores may differ.")
+def ship(run: str, name: str, tolerance: float) -> None:
+    """For maintainers: put RUN into the package's zoo as NAME, in half precision, with its card."""
+    from t2i_course import shipping
+
+    click.echo(f"Shipped: {shipping.ship(Path(run), name, tolerance)}")
+
+
+if __name__ == "__main__":
+    main()

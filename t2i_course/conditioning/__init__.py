@@ -1,0 +1,1 @@
+"""From labels and text to the vectors that condition a family."""

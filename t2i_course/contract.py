@@ -1,0 +1,313 @@
+"""What every room may import: settings, conditions, random numbers, families, data and features.
+
+Nothing here knows a data set, a network or a metric. What passes between the rooms:
+
+- images: float32 `[B, C, H, W]` in [0, 1], the only range outside `models/`;
+- conditions: `Condition`, one row per image;
+- random numbers: `RowGenerator`, whose draws depend on the row and never on the batch it came in;
+- features: `Features`, from images to vectors, with a name and the hash of its weights.
+"""
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from t2i_course.errors import T2IError, unknown
+
+__all__ = [
+    "Condition", "Data", "Family", "Features", "RowGenerator", "Settings", "T2IError",
+    "Trainable", "file_sha256", "require", "seed_of", "seeded_init", "unknown",
+]  # fmt: skip
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `T2IError(message)` unless `condition` holds."""
+    if not condition:
+        raise T2IError(message)
+
+
+class Settings:
+    """Base of the frozen dataclasses that hold a model's or a run's settings.
+
+    Values are checked in `__post_init__`; `from_dict` refuses an unknown field instead of
+    swallowing it, and rebuilds nested settings and tuples from plain JSON values.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, nested settings included."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from plain JSON values; `T2IError` for an unknown or a missing field."""
+        hints = get_type_hints(cls)
+        fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in fields:
+                raise unknown(f"setting of {cls.__name__}", name, fields)
+        try:
+            return cls(**{name: _revive(hints[name], value) for name, value in values.items()})
+        except TypeError as error:
+            raise T2IError(f"{cls.__name__}: {error}. Fields: {', '.join(fields)}.") from error
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    """`value` as read from JSON, in the type that `hint` names where JSON has no such type."""
+    if isinstance(value, Mapping):
+        if isinstance(hint, type) and issubclass(hint, Settings):
+            return hint.from_dict(value)
+        inner = getattr(hint, "__args__", (None, None))[-1]
+        return {key: _revive(inner, item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an image is to show: one row per image of a batch.
+
+    Args:
+        present: `[B]` bool; False selects the family's learned null for that row.
+        vector: `[B, D]`: a one-hot label or a pooled text embedding, or None.
+        tokens: `[B, T_txt, D_tok]`: features of each token, or None.
+        mask: `[B, T_txt]` bool, True where `tokens` holds a token and not padding, or None.
+
+    Raises:
+        T2IError: if the parts disagree on B or have the wrong number of dimensions.
+    """
+
+    present: Tensor
+    vector: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        B = len(self)
+        for name, dims in (("present", 1), ("vector", 2), ("tokens", 3), ("mask", 2)):
+            part = getattr(self, name)
+            if part is not None and (part.ndim != dims or len(part) != B):
+                raise T2IError(
+                    f"Condition.{name} must have {dims} dimension(s) and {B} rows, one per image; "
+                    f"it has shape {list(part.shape)}."
+                )
+        require(
+            (self.tokens is None) == (self.mask is None),
+            "Condition.tokens and Condition.mask come together: the mask marks the real tokens.",
+        )
+
+    @classmethod
+    def none(cls, n: int) -> "Condition":
+        """The condition of `n` images that nothing conditions."""
+        return cls(present=torch.zeros(n, dtype=torch.bool))
+
+    @classmethod
+    def of(cls, vector: Tensor) -> "Condition":
+        """The condition whose rows are the vectors `[B, D]`, all present."""
+        return cls(
+            present=torch.ones(len(vector), dtype=torch.bool, device=vector.device), vector=vector
+        )
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Condition":
+        parts = (self.present, self.vector, self.tokens, self.mask)
+        return Condition(*(None if part is None else function(part) for part in parts))  # type: ignore[arg-type]
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """The same condition on `device`."""
+        return self._map(lambda part: part.to(device, non_blocking=True))
+
+    def __getitem__(self, rows: slice | Tensor) -> "Condition":
+        """The rows that a slice, an index tensor or a boolean tensor selects."""
+        return self._map(lambda part: part[rows])
+
+    def repeat(self, times: int) -> "Condition":
+        """Each row `times` times in a row: `[B, …] -> [B * times, …]`."""
+        return self._map(lambda part: part.repeat_interleave(times, dim=0))
+
+    def drop(self, dropped: Tensor) -> "Condition":
+        """The same condition with the rows where `dropped` `[B]` is True marked absent."""
+        return dataclasses.replace(self, present=self.present & ~dropped)
+
+
+def seed_of(*key: object) -> int:
+    """A 63-bit seed that depends on every part of `key` and is the same on every machine."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def seeded_init(seed: int) -> Iterator[None]:
+    """Inside the block torch's layers draw their first weights from `seed`; the global generator,
+    which they use, is put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, "init"))
+        yield
+
+
+class RowGenerator:
+    """Random numbers for some rows of a global batch; a row's depend on (key, row) only.
+
+    So a batch drawn whole, in micro-batches or by several processes gets the same numbers. Draws
+    are made on the CPU in fixed blocks of 32 rows, each block from a generator of its own, and
+    moved to `device`: the same draws on every device, at the price of one copy.
+
+    Args:
+        key: what the numbers are a function of, such as a seed, a step and a network's name.
+        rows: the rows' places in the global batch (or a count: the first so many).
+        device: where the numbers are wanted.
+
+    Two calls with the same shape give different numbers; the order of calls matters.
+    """
+
+    BLOCK = 32
+
+    def __init__(self, *key: object, rows: range | int, device: torch.device | str = "cpu"):
+        self.key = key
+        self.rows = range(rows) if isinstance(rows, int) else rows
+        require(self.rows.step == 1, f"rows must be consecutive, not {self.rows}.")
+        self.device = torch.device(device)
+        first = self.rows.start // self.BLOCK
+        last = -(-self.rows.stop // self.BLOCK)
+        self._offset = self.rows.start - first * self.BLOCK
+        self._generators = [
+            torch.Generator().manual_seed(seed_of(*key, block)) for block in range(first, last)
+        ]
+
+    def _draw(self, function: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        blocks = [function((self.BLOCK, *shape), generator=g) for g in self._generators]
+        drawn = torch.cat(blocks) if blocks else torch.empty(0, *shape)
+        return drawn[self._offset : self._offset + len(self.rows)].to(
+            self.device, non_blocking=True
+        )
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, float32 `[B, *shape]`."""
+        return self._draw(torch.randn, shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32 `[B, *shape]`."""
+        return self._draw(torch.rand, shape)
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Uniform integers from `low` to `high - 1`, int64 `[B, *shape]`."""
+        return self._draw(
+            lambda size, generator: torch.randint(low, high, size, generator=generator), shape
+        )
+
+
+class Data(Protocol):
+    """Images with their conditions, by index: what the engine trains on."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor, generator: RowGenerator) -> tuple[Tensor, Condition]:
+        """Images `[B, C, H, W]` in [0, 1] and conditions for the int64 indices `[B]`.
+
+        Whatever is drawn (a flip, one of five captions) comes from `generator`.
+        """
+        ...
+
+    def card(self) -> dict[str, Any]:
+        """What a run's card says of the data: name, split, count, and whether it is a stand-in."""
+        ...
+
+
+class Trainable(nn.Module, ABC):
+    """What the engine can train: networks, and for each the loss that its optimizer lowers."""
+
+    name: ClassVar[str]  # the name in the closed table of models/__init__.py
+    settings_type: ClassVar[type[Settings]]
+    settings: Any  # an instance of settings_type
+
+    @abstractmethod
+    def __init__(self, settings: Any = None, seed: int = 0):
+        """A model with fresh weights drawn from `seed`; None means the default settings."""
+        super().__init__()
+
+    @property
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks in the order of their updates; each gets one optimizer."""
+
+    @abstractmethod
+    def loss(
+        self, name: str, images: Tensor, condition: Condition, generator: RowGenerator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss that updates `networks[name]`, and numbers to log beside it.
+
+        Args:
+            name: a key of `networks`.
+            images: `[B, C, H, W]` in [0, 1].
+            condition: B rows.
+            generator: the only source of random numbers.
+
+        Returns:
+            The mean over the B rows (a scalar, so that micro-batches average to the batch), and
+            scalars by name, means over the rows too.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+
+class Family(Trainable):
+    """A generative family: a `Trainable` that draws images."""
+
+    image_shape: tuple[int, int, int]  # (C, H, W)
+    conditional: ClassVar[bool] = False  # whether it looks at the condition at all
+
+    @abstractmethod
+    def sample(self, condition: Condition, generator: RowGenerator, settings: Any = None) -> Tensor:
+        """Images `[B, C, H, W]` in [0, 1] for the B rows of `condition`, on the family's device.
+
+        `settings` is the family's own frozen dataclass of sampling settings, or None for its
+        defaults.
+        """
+
+
+@dataclass(frozen=True)
+class Features:
+    """From images to feature vectors, as metrics see them: a function with a name and a hash.
+
+    Args:
+        name: such as "features-fashion".
+        sha256: of the weights, so that two scores are compared only if they mean the same.
+        dim: D.
+        function: images `[B, C, H, W]` in [0, 1] to features `[B, D]`.
+        resize: what the function does to images of another size, in words.
+    """
+
+    name: str
+    sha256: str
+    dim: int
+    function: Callable[[Tensor], Tensor] = field(repr=False)
+    resize: str = "none"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        features = self.function(images)
+        require(
+            features.shape == (len(images), self.dim),
+            f"Features {self.name!r} promised [{len(images)}, {self.dim}] and gave "
+            f"{list(features.shape)}.",
+        )
+        return features

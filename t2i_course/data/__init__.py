@@ -1,0 +1,1 @@
+"""Images and captions in: read, checked, and handed on as tensors."""

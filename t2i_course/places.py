@@ -1,0 +1,14 @@
+"""The two folders outside the course: where data is read from and where runs are written to."""
+
+import os
+from pathlib import Path
+
+
+def data_root() -> Path:
+    """Where data is looked for and downloaded to: `T2I_DATA`, or a cache folder in the home."""
+    return Path(os.environ.get("T2I_DATA") or Path.home() / ".cache" / "t2i-course")
+
+
+def runs_root() -> Path:
+    """Where runs are kept: `T2I_RUNS`, or the folder `runs` of the current one."""
+    return Path(os.environ.get("T2I_RUNS") or "runs")

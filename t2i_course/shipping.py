@@ -1,0 +1,83 @@
+"""For maintainers: how a trained model becomes one of the zoo's, with a card to check."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from t2i_course import evaluation, runs
+from t2i_course.contract import file_sha256, require
+from t2i_course.data import fashion
+from t2i_course.data.labelled import LabelledImages
+from t2i_course.metrics.frechet import whitening
+from t2i_course.models.judges import Classifier
+from t2i_course.training import checkpoints
+
+LIMIT = 5_000_000  # bytes a file
+
+
+@torch.no_grad()
+def whiten(judge: Classifier, train: LabelledImages) -> None:
+    """Give the judge the mean and whitening matrix of its features over the training set.
+
+    Its weights are rounded to half precision first, as they will be shipped, so that what is
+    whitened is what is used.
+    """
+    for parameter in judge.parameters():
+        parameter.copy_(parameter.half().float())
+    D = judge.settings.features
+    judge.whiten(torch.zeros(D), torch.eye(D))
+    judge.whiten(*whitening(evaluation.moments(judge.features("raw"), train)))
+
+
+def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> Path:
+    """Put a finished run's model into the zoo: scored, in half precision, with its card.
+
+    The card says data, command, seconds, scores and hash; remaking the model by the command means
+    scores within `tolerance` (relative) of the card's.
+
+    Args:
+        run: its folder, made by `t2i train`.
+        name: of the zoo's entry; an entry of that name is replaced.
+
+    Raises:
+        T2IError: if the weights would be larger than 5 MB.
+    """
+    source = runs.find(run)
+    config = checkpoints.read_json(source, "config.json")
+    model = runs.load(run)
+    data = config["data"]["name"]
+    train, test = (fashion.load(split, data) for split in ("train", "test"))
+    if isinstance(model, Classifier):
+        whiten(model, train)
+        scores = {"test_accuracy": evaluation.judge_accuracy(model, test)}
+    else:
+        family = runs.load_family(run)
+        result = evaluation.evaluate(family, runs.load_judge(data), train, test, progress=True)
+        scores = {key: score.value for key, score in result.scores.items()}
+    weights = model.state_dict()
+    for parameter_name, _ in model.named_parameters():  # buffers keep their full precision
+        weights[parameter_name] = weights[parameter_name].half()
+    aside = zoo / f".{name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    file = aside / "weights.safetensors"
+    save_file({key: value.contiguous() for key, value in weights.items()}, file)
+    size = file.stat().st_size
+    require(size <= LIMIT, f"{name} would be {size:,} bytes; the zoo takes {LIMIT:,} a file.")
+    shutil.copy(source / "config.json", aside / "config.json")
+    card: dict[str, Any] = {
+        **checkpoints.read_json(source, "card.json"),
+        "command": runs.noted(Path(run)).get("command", ""),
+        "data": config["data"],
+        "files": {file.name: file_sha256(file)},
+        "scores": scores,
+        "tolerance": tolerance,
+    }
+    text = json.dumps(card, indent=2, sort_keys=True)
+    (aside / "card.json").write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(zoo / name, ignore_errors=True)
+    return aside.rename(zoo / name)

@@ -1,0 +1,230 @@
+"""Checkpoints that survive a kill, a full disk and a stranger: whole folders, no pickle.
+
+run/
+  latest               one line: step-000500
+  step-000500/         written aside, synced, then renamed
+    weights.safetensors  optimizer.safetensors  [ema.safetensors]
+    config.json          format, family, settings: what is needed to build it again
+    card.json            data, steps, seconds, memory, versions, and each file's SHA-256
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from t2i_course.contract import T2IError, file_sha256, require
+
+FORMAT = 1
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
+
+
+def write(
+    run: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    config: Mapping[str, Any],
+    card: Mapping[str, Any],
+    keep: int = 2,
+) -> Path:
+    """Write `run/step-XXXXXX`, point `run/latest` at it, and remove all but the newest `keep`.
+
+    A process killed anywhere in here leaves `latest` on a whole checkpoint.
+
+    Args:
+        tensors: for each file's name (without ending), tensors by name.
+        config, card: JSON values; `format` and the files' hashes are added.
+
+    Raises:
+        T2IError: if the disk is full or the folder cannot be written; what was there stays.
+    """
+    final = run / f"step-{step:06d}"
+    if run.is_dir() and latest(run) == final:
+        return final
+    aside = run / f".writing-{final.name}-{os.getpid()}"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        for leftover in run.glob(".writing-*"):  # of a process that was killed
+            shutil.rmtree(leftover)
+        aside.mkdir()
+        for name, values in tensors.items():
+            on_cpu = {
+                key: value.detach().cpu().contiguous().clone() for key, value in values.items()
+            }
+            save_file(on_cpu, aside / f"{name}.safetensors")
+        files = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
+        _write_json(aside / "config.json", {"format": FORMAT, **config})
+        _write_json(aside / "card.json", {**card, "files": files})
+        for path in (*aside.iterdir(), aside):
+            _sync(path)
+        if final.exists():  # of a process that was killed before it could move `latest`
+            shutil.rmtree(final)
+        aside.rename(final)
+        _replace_line(run / "latest", final.name)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        safe = latest(run) if run.is_dir() else None
+        raise T2IError(
+            f"The checkpoint of step {step} could not be written to {run} ({error}). "
+            + (
+                f"{safe.name} is whole and still the latest. "
+                if safe
+                else "No earlier one is there. "
+            )
+            + "Make room or choose another folder, then run the same command again."
+        ) from error
+    _prune(run, keep, final)
+    return final
+
+
+def latest(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run's folder, or None if it has none.
+
+    Raises:
+        T2IError: if `latest` names a folder that is not there.
+    """
+    pointer = Path(run) / "latest"
+    if not pointer.is_file():
+        return None
+    folder = Path(run) / pointer.read_text(encoding="utf-8").strip()
+    require(
+        folder.is_dir() and folder.parent == Path(run),
+        f"{pointer} names {folder.name!r}, which is not a folder beside it. Write the name of a "
+        f"whole step-… folder into it, or remove the run's folder and train again.",
+    )
+    return folder
+
+
+def find(path: Path | str) -> Path:
+    """The checkpoint that `path` means: a checkpoint itself, or the latest of a run's folder.
+
+    Raises:
+        T2IError: if there is none, or if `path` is a pickle, which is never loaded.
+    """
+    path = Path(path)
+    if path.suffix in PICKLES:
+        raise T2IError(
+            f"{path} is a pickle, and a pickle can run any code when it is opened: it is not "
+            "loaded. Give a run's or a checkpoint's folder (step-…), whose weights are safetensors."
+        )
+    require(
+        path.is_dir(),
+        f"There is no run and no checkpoint at {path}. `t2i train NAME --run {path}` makes one.",
+    )
+    if (path / "config.json").is_file():
+        return path
+    checkpoint = latest(path)
+    if checkpoint is None:
+        strangers = sorted(p.name for p in path.iterdir() if p.suffix in PICKLES)
+        raise T2IError(
+            f"{path} holds no checkpoint (no file `latest`, no config.json)."
+            + (f" It holds {strangers[0]}, a pickle, which is never loaded." if strangers else "")
+            + " Give the folder of a run or of a checkpoint (step-…)."
+        )
+    return checkpoint
+
+
+def read_json(checkpoint: Path, name: str) -> dict[str, Any]:
+    """`config.json` or `card.json` of a checkpoint.
+
+    Raises:
+        T2IError: if it is missing, cut short, or of a newer format.
+    """
+    path = Path(checkpoint) / name
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise T2IError(f"{path} is missing, so the checkpoint cannot be used.") from None
+    except ValueError as error:
+        raise T2IError(
+            f"{path} is damaged or cut short ({error}). Use another checkpoint."
+        ) from error
+    require(isinstance(values, dict), f"{path} must hold one JSON object.")
+    if name == "config.json":
+        require(
+            values.get("format") == FORMAT,
+            f"{path} has format {values.get('format')}; this version of t2i_course reads "
+            f"{FORMAT}. Install the version that wrote it (its card.json says which).",
+        )
+    return values
+
+
+def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of `name`.safetensors, checked against the card's hash.
+
+    Raises:
+        T2IError: if the file is missing, cut short or changed; it is named.
+    """
+    path = Path(checkpoint) / f"{name}.safetensors"
+    require(path.is_file(), f"{path} is missing, so the checkpoint cannot be used.")
+    card = read_json(checkpoint, "card.json")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise T2IError(
+            f"{path} is cut short or damaged ({error}). Use another checkpoint of the same run, or "
+            "train again."
+        ) from error
+    require(
+        file_sha256(path) == card.get("files", {}).get(path.name),
+        f"{path} is not the file that its card.json describes (the SHA-256 differs): it was "
+        "changed or damaged. Use another checkpoint of the same run, or train again.",
+    )
+    return tensors
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state as tensors by "parameter.key", such as "3.exp_avg"."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, packed: Mapping[str, Tensor]) -> None:
+    """Give an optimizer the state that `pack_optimizer` took; its settings stay as they are."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in packed.items():
+        i, key = name.split(".", 1)
+        state.setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _replace_line(path: Path, line: str) -> None:
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        aside.write_text(line + "\n", encoding="utf-8")
+        _sync(aside)
+        os.replace(aside, path)
+        _sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _prune(run: Path, keep: int, newest: Path) -> None:
+    others = sorted((p for p in run.glob("step-*") if p != newest), key=lambda p: p.stat().st_mtime)
+    for old in others[: max(0, len(others) - (keep - 1))]:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,443 @@
+"""The one training loop, for every family, on one process or many.
+
+For each network in turn: freeze the others, run the micro-batches of the step, clip, step, update
+the running average. What is drawn at a step depends on (seed, step, row of the global batch) alone
+(`contract.RowGenerator`), so a run can be cut anywhere and split over processes in any way.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import t2i_course
+from t2i_course.contract import (
+    Condition,
+    Data,
+    RowGenerator,
+    T2IError,
+    Trainable,
+    require,
+    seed_of,
+    unknown,
+)
+from t2i_course.metrics.cost import Cost, measure, parameters
+from t2i_course.training import checkpoints
+from t2i_course.training.ema import EMA
+from t2i_course.training.interrupt import Interrupt
+from t2i_course.training.log import Log
+from t2i_course.training.precision import fastest_precision
+from t2i_course.training.settings import OptimizerSettings, TrainSettings
+
+
+@dataclass
+class Run:
+    """What `train` returns.
+
+    Args:
+        family: as trained, with its own (not averaged) weights.
+        step: steps done.
+        finished: False if it was interrupted.
+        log: columns of log.csv, such as `log["step"]` and `log["vae/loss"]`.
+        cost: of the training loop, over all sittings.
+        ema: the running average of the weights, or None.
+        folder: where it was saved, or None.
+    """
+
+    family: Trainable
+    step: int
+    finished: bool
+    log: dict[str, list[float]]
+    cost: Cost
+    ema: EMA | None = None
+    folder: Path | None = None
+
+
+class _LossOf(nn.Module):
+    """Puts a family's loss behind `forward`, which is what Accelerate wraps and prepares."""
+
+    def __init__(self, family: Trainable, name: str):
+        super().__init__()
+        self.family, self.name = family, name
+
+    def forward(
+        self, images: Tensor, condition: Condition, generator: RowGenerator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.family.loss(self.name, images, condition, generator)
+
+
+def batch_indices(seed: int, step: int, batch_size: int, size: int) -> Tensor:
+    """Which examples of a set of `size` make up the global batch of step `step`: int64 `[B]`.
+
+    The set is walked in a new order each epoch; a batch at the end of one epoch goes on with the
+    next, so that every batch is full and every example is seen once an epoch.
+    """
+    parts: list[Tensor] = []
+    place = step * batch_size
+    end = place + batch_size
+    while place < end:
+        epoch, first = divmod(place, size)
+        parts.append(_order(seed, epoch, size)[first : first + end - place])
+        place += len(parts[-1])
+    return torch.cat(parts)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed_of(seed, "order", epoch))
+    return torch.randperm(size, generator=generator)
+
+
+def train(
+    family: Trainable,
+    data: Data,
+    settings: TrainSettings,
+    folder: Path | str | None = None,
+    *,
+    progress: bool = True,
+) -> Run:
+    """Train `family` in place on `data`, going on where the run in `folder` was left.
+
+    Ctrl-C (or SIGTERM) finishes the step, saves and returns with `finished=False`; a second
+    Ctrl-C stops at once.
+
+    Args:
+        family: trained in place; its parameters all belong to its `networks`.
+        data: see `contract.Data`.
+        settings: see `TrainSettings`.
+        folder: the run's folder, or None to keep nothing on disk.
+        progress: show a bar with the time left.
+
+    Raises:
+        T2IError: if the settings do not fit the data, the family or the run in the folder; if a
+            loss is not finite; if a checkpoint cannot be written or read.
+    """
+    if folder is not None:
+        folder = Path(folder)
+    config = {
+        "family": {"name": family.name, "settings": family.settings.to_dict()},
+        "training": settings.to_dict(),
+        "data": data.card(),
+    }
+    start = checkpoints.latest(folder) if folder is not None and folder.is_dir() else None
+    precision = settings.precision
+    if start is not None:
+        _check_same_run(start, config)
+        precision = checkpoints.read_json(start, "card.json")["precision"]
+    return _Training(family, data, settings, folder, config, start, precision).run(progress)
+
+
+class _Training:
+    """The state of one sitting of a run."""
+
+    def __init__(
+        self,
+        family: Trainable,
+        data: Data,
+        settings: TrainSettings,
+        folder: Path | None,
+        config: dict[str, Any],
+        start: Path | None,
+        precision: str,
+    ):
+        self.family, self.data, self.settings = family, data, settings
+        self.folder, self.config = folder, config
+        state = _processes()
+        self.rows = _rows_of(state, settings)
+        _check_family(family, settings, state)
+        _check_data(data)
+        family.to(state.device).train()
+        if precision == "auto":
+            chosen = [
+                fastest_precision(family, *self._batch(0, self.rows[0], state.device), state.device)
+            ]
+            precision = broadcast_object_list(chosen)[0]
+        self.precision = precision
+        # Accelerate keeps one state a process and refuses a second precision, which a notebook
+        # with two runs needs; the process group (PartialState) stays.
+        AcceleratorState._reset_state()
+        self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+        self.ema = EMA(family, settings.ema) if settings.ema else None
+        self.losses: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Any] = {}
+        for name, network in family.networks.items():
+            self._freeze_all_but(name)  # so that DistributedDataParallel watches this network only
+            own = settings.optimizers.get(name, OptimizerSettings())
+            optimizer = torch.optim.AdamW(
+                network.parameters(), own.lr, own.betas, weight_decay=own.weight_decay, fused=True
+            )
+            self.losses[name], self.optimizers[name] = self.accelerator.prepare(
+                _LossOf(family, name), optimizer
+            )
+        self.step, self.before = 0, Cost(0.0, 0.0, 0)
+        if start is not None:
+            self._restore(start)
+        self.log = Log(
+            folder / "log.csv" if folder and self.accelerator.is_main_process else None, self.step
+        )
+
+    def run(self, progress: bool) -> Run:
+        bar = tqdm(
+            total=self.settings.steps, initial=self.step, desc=self.family.name, unit="step",
+            disable=not (progress and self.accelerator.is_main_process), dynamic_ncols=True,
+            file=sys.stdout if "ipykernel" in sys.modules else sys.stderr,
+            mininterval=0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 15,
+        )  # fmt: skip
+        alone = self.accelerator.num_processes == 1
+        with bar, measure(self.accelerator.device) as self.measured, Interrupt() as interrupt:
+            stop = False
+            while self.step < self.settings.steps and not stop:
+                self._step()
+                bar.update()
+                last = self.step == self.settings.steps
+                save = last or self.step % self.settings.checkpoint_every == 0
+                if alone and interrupt.requested:
+                    stop = save = True
+                if save or self.step % self.settings.log_every == 0:
+                    # Several processes see the signal at different steps and agree on it here.
+                    stop = self._flush(interrupt.requested) or stop
+                    bar.set_postfix_str(self.log.summary())
+                if save or stop:
+                    self._save()
+        for parameter in self.family.parameters():
+            parameter.requires_grad_(True)
+        self.family.eval()
+        finished = self.step == self.settings.steps
+        if not finished and self.accelerator.is_main_process:
+            where = (
+                f" and saved in {self.folder}" if self.folder else ", not saved (no folder given)"
+            )
+            print(f"Stopped after step {self.step} of {self.settings.steps}{where}. ", end="")
+            print("Run the same command or cell again to go on." if self.folder else "")
+        return Run(
+            self.family,
+            self.step,
+            finished,
+            self.log.columns(),
+            self._cost(),
+            self.ema,
+            self.folder,
+        )
+
+    def _step(self) -> None:
+        """One update of every network."""
+        step, settings = self.step, self.settings
+        device = self.accelerator.device
+        batches = [self._batch(step, rows, device) for rows in self.rows]
+        for name, loss_of in self.losses.items():
+            self._freeze_all_but(name)
+            own = settings.optimizers.get(name, OptimizerSettings())
+            optimizer = self.optimizers[name]
+            for group in optimizer.param_groups:
+                group["lr"] = own.lr_at(step, settings.steps)
+            optimizer.zero_grad()
+            total: dict[str, Tensor] = {}
+            for i, (rows, (images, condition)) in enumerate(zip(self.rows, batches, strict=True)):
+                last = i == len(batches) - 1
+                generator = RowGenerator(settings.seed, step, name, rows=rows, device=device)
+                with nullcontext() if last else self.accelerator.no_sync(loss_of):
+                    loss, numbers = loss_of(images, condition, generator)
+                    self.accelerator.backward(loss / len(batches))
+                for key, value in {"loss": loss, **numbers}.items():
+                    part = value.detach() / len(batches)
+                    total[key] = total[key] + part if key in total else part
+            if own.clip is not None:
+                total["grad_norm"] = self.accelerator.clip_grad_norm_(
+                    self.family.networks[name].parameters(), own.clip
+                )
+            optimizer.step()
+            self.log.add(name, total)
+        self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.step)
+
+    def _batch(self, step: int, rows: range, device: torch.device) -> tuple[Tensor, Condition]:
+        seed = self.settings.seed
+        index = batch_indices(seed, step, self.settings.batch_size, len(self.data))
+        generator = RowGenerator(seed, step, "data", rows=rows)
+        images, condition = self.data.batch(index[rows.start : rows.stop], generator)
+        return images.to(device, non_blocking=True), condition.to(device)
+
+    def _freeze_all_but(self, name: str) -> None:
+        if len(self.family.networks) > 1:
+            self.family.requires_grad_(False)
+        self.family.networks[name].requires_grad_(True)
+
+    def _flush(self, interrupted: bool) -> bool:
+        """Write a row of the log; True if any process was interrupted.
+
+        Raises:
+            T2IError: if a loss since the last row is not finite.
+        """
+        reduce = None
+        if self.accelerator.num_processes > 1:
+            reduce = functools.partial(self.accelerator.reduce, reduction="mean")
+            flag = torch.tensor(float(interrupted), device=self.accelerator.device)
+            interrupted = bool(self.accelerator.reduce(flag, "sum") > 0)
+        bad = self.log.flush(self.step, self._cost().wall_seconds, reduce)
+        if bad is not None:
+            name, step, before = bad
+            raise T2IError(
+                f"The loss of {name!r} is not finite at step {step} (last finite: {before}). "
+                f"{self._safe()} Usual causes: a learning rate that is too high, a logarithm of 0, "
+                "images outside [0, 1]."
+            )
+        return interrupted
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        weights = self.family.state_dict()
+        for name, value in weights.items():
+            require(
+                bool(torch.isfinite(value).all()),
+                f"{name} is not finite after step {self.step}. {self._safe()} Usual cause: a "
+                "gradient that is not finite; a lower learning rate or `clip` helps.",
+            )
+        if self.accelerator.is_main_process:
+            tensors = {"weights": weights, "optimizer": self._pack()}
+            if self.ema is not None:
+                tensors["ema"] = self.ema.shadow
+            checkpoints.write(
+                self.folder, self.step, tensors, self.config, self._card(), self.settings.keep
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _pack(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{key}": value
+            for name, optimizer in self.optimizers.items()
+            for key, value in checkpoints.pack_optimizer(optimizer).items()
+        }
+
+    def _restore(self, start: Path) -> None:
+        self.family.load_state_dict(checkpoints.read_tensors(start, "weights"))
+        packed = checkpoints.read_tensors(start, "optimizer")
+        for name, optimizer in self.optimizers.items():
+            own = {
+                k.removeprefix(f"{name}/"): v for k, v in packed.items() if k.startswith(f"{name}/")
+            }
+            checkpoints.unpack_optimizer(optimizer, own)
+        if self.ema is not None:
+            self.ema.load(checkpoints.read_tensors(start, "ema"))
+        card = checkpoints.read_json(start, "card.json")
+        self.step, self.before = card["step"], Cost(**card["cost"])
+
+    def _cost(self) -> Cost:
+        return self.before + self.measured.so_far()
+
+    def _safe(self) -> str:
+        safe = checkpoints.latest(self.folder) if self.folder and self.folder.is_dir() else None
+        return f"The last good checkpoint is {safe}." if safe else "No checkpoint was written yet."
+
+    def _card(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "cost": dataclasses.asdict(self._cost()),
+            "parameters": {name: parameters(net) for name, net in self.family.networks.items()},
+            "precision": self.precision,
+            "device": str(self.accelerator.device),
+            "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+            "versions": {
+                "t2i_course": t2i_course.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "system": f"{platform.system()} {platform.machine()}",
+            },
+        }
+
+
+def _processes() -> PartialState:
+    """Which process of how many this is, as `accelerate launch` set it up.
+
+    Raises:
+        T2IError: if several were launched and each would train alone.
+    """
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    require(
+        state.num_processes == launched,
+        f"{launched} processes were launched, but each would train alone: there is no GPU. On the "
+        "CPU: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes "
+        f"{launched} -m t2i_course.cli train …",
+    )
+    return state
+
+
+def _rows_of(state: PartialState, settings: TrainSettings) -> list[range]:
+    """The rows of the global batch that this process takes, one range for each micro-batch."""
+    parts = state.num_processes * settings.micro_batches
+    require(
+        settings.batch_size % parts == 0,
+        f"batch_size {settings.batch_size} cannot be cut into {state.num_processes} process(es) x "
+        f"{settings.micro_batches} micro-batch(es); make it a multiple of {parts}.",
+    )
+    size = settings.batch_size // parts
+    first = state.process_index * settings.micro_batches
+    return [
+        range((first + i) * size, (first + i + 1) * size) for i in range(settings.micro_batches)
+    ]
+
+
+def _check_family(family: Trainable, settings: TrainSettings, state: PartialState) -> None:
+    for name in settings.optimizers:
+        if name not in family.networks:
+            raise unknown(f"network of {family.name!r}", name, family.networks)
+    owned = [p for network in family.networks.values() for p in network.parameters()]
+    require(
+        len({id(p) for p in owned}) == len(owned) == len(list(family.parameters())),
+        f"Every parameter of {family.name!r} must belong to exactly one of its networks.",
+    )
+    norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in family.modules())
+    require(
+        not (norms and (settings.micro_batches > 1 or state.num_processes > 1)),
+        f"{family.name!r} uses BatchNorm, whose statistics would be those of a part of the batch. "
+        "Train it in one process with micro_batches=1, or use GroupNorm.",
+    )
+
+
+def _check_data(data: Data) -> None:
+    require(len(data) > 0, f"The data {data.name!r} is empty: there is nothing to train on.")
+    images, _ = data.batch(torch.zeros(1, dtype=torch.int64), RowGenerator("check", rows=1))
+    low, high = images.min().item(), images.max().item()
+    require(
+        images.ndim == 4 and images.dtype == torch.float32 and low >= 0 and high <= 1,
+        f"{data.name!r} must give float32 images [B, C, H, W] in [0, 1]; it gave {images.dtype} "
+        f"{list(images.shape)} in [{low:.2f}, {high:.2f}].",
+    )
+
+
+def _check_same_run(start: Path, config: dict[str, Any]) -> None:
+    saved = checkpoints.read_json(start, "config.json")
+    config = json.loads(json.dumps(config))  # tuples become lists, as they are there
+    free = {"checkpoint_every", "keep", "log_every"}  # these change nothing that is computed
+    for part in ("family", "training", "data"):
+        for path, there, here in _differences(saved.get(part), config[part], part):
+            if path.split(".")[-1] not in free:
+                raise T2IError(
+                    f"{start.parent} holds another run: {path} is {there!r} there and {here!r} "
+                    "here. Choose another folder, or remove that one to start anew."
+                )
+
+
+def _differences(there: Any, here: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted(there.keys() | here.keys()):
+            yield from _differences(there.get(key), here.get(key), f"{path}.{key}")
+    elif there != here:
+        yield path, there, here
