@@ -49,7 +49,7 @@ RECIPES = {
     ),
     "features-fashion": Recipe(
         "the classifier whose features judge FashionMNIST's generators",
-        "classifier", "fashion", 12, {}, JUDGE, precision="auto",
+        "classifier", "fashion", 24, {}, JUDGE, precision="auto",
     ),
     "features-sketches": Recipe(
         "the same for the drawn stand-in", "classifier", "sketches", 3, {}, JUDGE, precision="auto"

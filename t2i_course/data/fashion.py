@@ -111,9 +111,10 @@ def download(root: Path | None = None) -> Path:
         raw.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             os.replace(aside / "FashionMNIST" / "raw" / name, raw / name)
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise T2IError(
-            f"FashionMNIST could not be downloaded to {root} ({error}). Try again later; or "
+            f"FashionMNIST could not be downloaded to {root} ({reason}). Try again later; or "
             f"copy the folder FashionMNIST of a machine that has it there; or {STAND_IN}."
         ) from error
     finally:

@@ -68,6 +68,7 @@ class Classifier(Trainable):
                 nn.Linear(2 * width * (H // 4) * (W // 4), s.features),
             )  # fmt: skip
             self.head = nn.Linear(s.features, s.classes)
+        self.body.to(memory_format=torch.channels_last)  # faster on a CPU
         self.register_buffer("mean", torch.zeros(s.features))
         self.register_buffer("whitener", torch.eye(s.features))
 

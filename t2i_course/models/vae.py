@@ -205,13 +205,13 @@ class VAE(Family):
     def encode(self, images: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """Images `[B, C, H, W]` in [0, 1] to μ and log σ², each `[B, latent_dim]`."""
         _check_images(images, self.image_shape)
-        out = self.encoder(self._join(images.flatten(1), condition)).float()
-        mu, logvar = out.chunk(2, dim=1)
+        out = self.encoder(self._join(images.flatten(1), condition))
+        mu, logvar = _at_least_float32(out).chunk(2, dim=1)
         return mu, logvar
 
     def decode_logits(self, z: Tensor, condition: Condition) -> Tensor:
         """Latents `[B, latent_dim]` to the likelihood's logits `[B, C·H·W]`."""
-        return self.decoder(self._join(z, condition)).float()
+        return _at_least_float32(self.decoder(self._join(z, condition)))
 
     def decode(self, z: Tensor, condition: Condition) -> Tensor:
         """Latents `[B, latent_dim]` to mean images `[B, C, H, W]` in [0, 1]."""
@@ -296,6 +296,11 @@ class CVAE(VAE):
         if self.settings.drop > 0:
             condition = condition.drop(generator.uniform().to(images.device) < self.settings.drop)
         return super().loss(name, images, condition, generator)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    """Exponentials and sums over pixels are no work for bfloat16, which autocast may have made."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _check_images(images: Tensor, shape: tuple[int, int, int]) -> None:

@@ -7,11 +7,8 @@ the running average. What is drawn at a step depends on (seed, step, row of the 
 
 import dataclasses
 import functools
-import json
-import os
 import platform
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +16,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -33,10 +30,9 @@ from t2i_course.contract import (
     Trainable,
     require,
     seed_of,
-    unknown,
 )
 from t2i_course.metrics.cost import Cost, measure, parameters
-from t2i_course.training import checkpoints
+from t2i_course.training import checkpoints, checks
 from t2i_course.training.ema import EMA
 from t2i_course.training.interrupt import Interrupt
 from t2i_course.training.log import Log
@@ -136,7 +132,7 @@ def train(
     start = checkpoints.latest(folder) if folder is not None and folder.is_dir() else None
     precision = settings.precision
     if start is not None:
-        _check_same_run(start, config)
+        checks.check_same_run(start, config)
         precision = checkpoints.read_json(start, "card.json")["precision"]
     return _Training(family, data, settings, folder, config, start, precision).run(progress)
 
@@ -156,10 +152,10 @@ class _Training:
     ):
         self.family, self.data, self.settings = family, data, settings
         self.folder, self.config = folder, config
-        state = _processes()
-        self.rows = _rows_of(state, settings)
-        _check_family(family, settings, state)
-        _check_data(data)
+        state = checks.processes()
+        self.rows = checks.rows_of(state, settings)
+        checks.check_family(family, settings, state)
+        checks.check_data(data)
         family.to(state.device).train()
         if precision == "auto":
             chosen = [
@@ -360,84 +356,3 @@ class _Training:
                 "system": f"{platform.system()} {platform.machine()}",
             },
         }
-
-
-def _processes() -> PartialState:
-    """Which process of how many this is, as `accelerate launch` set it up.
-
-    Raises:
-        T2IError: if several were launched and each would train alone.
-    """
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
-    launched = int(os.environ.get("WORLD_SIZE", 1))
-    require(
-        state.num_processes == launched,
-        f"{launched} processes were launched, but each would train alone: there is no GPU. On the "
-        "CPU: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes "
-        f"{launched} -m t2i_course.cli train …",
-    )
-    return state
-
-
-def _rows_of(state: PartialState, settings: TrainSettings) -> list[range]:
-    """The rows of the global batch that this process takes, one range for each micro-batch."""
-    parts = state.num_processes * settings.micro_batches
-    require(
-        settings.batch_size % parts == 0,
-        f"batch_size {settings.batch_size} cannot be cut into {state.num_processes} process(es) x "
-        f"{settings.micro_batches} micro-batch(es); make it a multiple of {parts}.",
-    )
-    size = settings.batch_size // parts
-    first = state.process_index * settings.micro_batches
-    return [
-        range((first + i) * size, (first + i + 1) * size) for i in range(settings.micro_batches)
-    ]
-
-
-def _check_family(family: Trainable, settings: TrainSettings, state: PartialState) -> None:
-    for name in settings.optimizers:
-        if name not in family.networks:
-            raise unknown(f"network of {family.name!r}", name, family.networks)
-    owned = [p for network in family.networks.values() for p in network.parameters()]
-    require(
-        len({id(p) for p in owned}) == len(owned) == len(list(family.parameters())),
-        f"Every parameter of {family.name!r} must belong to exactly one of its networks.",
-    )
-    norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in family.modules())
-    require(
-        not (norms and (settings.micro_batches > 1 or state.num_processes > 1)),
-        f"{family.name!r} uses BatchNorm, whose statistics would be those of a part of the batch. "
-        "Train it in one process with micro_batches=1, or use GroupNorm.",
-    )
-
-
-def _check_data(data: Data) -> None:
-    require(len(data) > 0, f"The data {data.name!r} is empty: there is nothing to train on.")
-    images, _ = data.batch(torch.zeros(1, dtype=torch.int64), RowGenerator("check", rows=1))
-    low, high = images.min().item(), images.max().item()
-    require(
-        images.ndim == 4 and images.dtype == torch.float32 and low >= 0 and high <= 1,
-        f"{data.name!r} must give float32 images [B, C, H, W] in [0, 1]; it gave {images.dtype} "
-        f"{list(images.shape)} in [{low:.2f}, {high:.2f}].",
-    )
-
-
-def _check_same_run(start: Path, config: dict[str, Any]) -> None:
-    saved = checkpoints.read_json(start, "config.json")
-    config = json.loads(json.dumps(config))  # tuples become lists, as they are there
-    free = {"checkpoint_every", "keep", "log_every"}  # these change nothing that is computed
-    for part in ("family", "training", "data"):
-        for path, there, here in _differences(saved.get(part), config[part], part):
-            if path.split(".")[-1] not in free:
-                raise T2IError(
-                    f"{start.parent} holds another run: {path} is {there!r} there and {here!r} "
-                    "here. Choose another folder, or remove that one to start anew."
-                )
-
-
-def _differences(there: Any, here: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in sorted(there.keys() | here.keys()):
-            yield from _differences(there.get(key), here.get(key), f"{path}.{key}")
-    elif there != here:
-        yield path, there, here

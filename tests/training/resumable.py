@@ -38,7 +38,7 @@ def kill_at_step(number: int) -> None:
 
 
 def kill_in_save(number: int, place: str) -> None:
-    """Dies in the `number`-th checkpoint: before its tensors, its rename or its line in `latest`."""
+    """Dies in the `number`-th checkpoint: at its tensors, its rename or its line in `latest`."""
     calls = {"n": 0}
     target, name = {
         "tensors": (checkpoints, "save_file"),

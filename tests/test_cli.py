@@ -1,0 +1,174 @@
+"""The command line, each command as a user types it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from t2i_course import runs
+from t2i_course.cli import cli
+from t2i_course.contract import T2IError
+from t2i_course.training import checkpoints
+
+T2I = [sys.executable, "-m", "t2i_course.cli"]
+
+
+def t2i(*arguments: object) -> str:
+    """The output of a command run in this process; its errors are raised."""
+    result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def sketches(monkeypatch):
+    monkeypatch.setenv("T2I_STAND_IN", "1")
+    monkeypatch.setenv("T2I_PROFILE", "smoke")
+
+
+def test_help_is_there_for_every_command_and_imports_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from t2i_course.cli import cli\n"
+        "for words in ([], *([name] for name in cli.commands)):\n"
+        "    result = CliRunner().invoke(cli, [*words, '--help'])\n"
+        "    assert result.exit_code == 0 and len(result.output) > 150, (words, result.output)\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'matplotlib', 'accelerate'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = (
+        "import sys; before = set(sys.modules); import t2i_course\n"
+        "print(sorted(name for name in set(sys.modules) - before if 't2i' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["trian", "x"], "Did you mean 'train'"),
+        (["train", "cvae-fashon"], "Did you mean 'cvae-fashion'"),
+        (["train", "cvae-fashion", "--data", "sketchs"], "Did you mean 'sketches'"),
+        (["train", "cvae-fashion", "--set", "latents=3"], "Did you mean 'latent_dim'"),
+        (["train", "cvae-fashion", "--set", "latent_dim"], "--set takes NAME=VALUE"),
+        (["train", "cvae-fashion", "--precision", "bf61"], "bf16"),
+        (["sample", "features-sketchs"], "Did you mean 'features-sketches'"),
+        (["sample", "features-sketches"], "does not draw images"),
+        (["evaluate", "no/such/run"], "There is no run and no checkpoint at"),
+        (["data", "fashon"], "Did you mean 'fashion'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(sketches, words, hint):
+    done = subprocess.run([*T2I, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert hint in done.stderr and "Traceback" not in done.stderr
+
+
+def test_train_sample_evaluate_from_nothing(sketches, tmp_path):
+    run = tmp_path / "run"
+    t2i("train", "cvae-fashion", "--run", run, "--steps", 30, "--seed", 3, "--set", "latent_dim=5")
+    assert runs.load(run).settings.latent_dim == 5
+    noted = json.loads((run / "run.json").read_text())
+    assert (noted["recipe"], noted["source"]) == ("cvae-fashion", "sketches")
+    card = checkpoints.read_json(checkpoints.find(run), "card.json")
+    assert card["step"] == 30 and card["cost"]["wall_seconds"] > 0
+    pictures = [tmp_path / f"{i}.png" for i in range(3)]
+    for picture, seed in zip(pictures, (1, 1, 2), strict=True):
+        t2i("sample", run, "--label", "ankle boot", "--count", 4, "--seed", seed, "--out", picture)
+    assert pictures[0].read_bytes() == pictures[1].read_bytes() != pictures[2].read_bytes()
+    t2i("sample", run, "--out", tmp_path / "new" / "grid.png")
+    t2i("sample", run, "--label", "invalid", "--out", tmp_path / "invalid.png")
+    said = t2i("evaluate", run, "--samples", 100)
+    for name in ("Fréchet distance", "Inception Score", "class accuracy", "negative ELBO", "floor"):
+        assert name in said
+    scores = json.loads((run / "evaluation.json").read_text())["scores"]
+    assert scores["frechet"]["samples"] == 100
+
+
+def test_sample_into_a_place_that_cannot_be_written_leaves_nothing(sketches, tmp_path):
+    t2i("train", "cvae-fashion", "--run", tmp_path / "run", "--steps", 1)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(T2IError, match="cannot be written"):
+        t2i("sample", tmp_path / "run", "--out", tmp_path / "file" / "x.png")
+    with pytest.raises(T2IError, match="Did you mean 'Sneaker'"):
+        t2i("sample", tmp_path / "run", "--label", "Sneeker", "--out", tmp_path / "x.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(sketches, tmp_path):
+    command = [*T2I, "train", "vae-fashion", "--run", str(tmp_path / "run"), "--steps", "4000"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "log.csv"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and log.stat().st_size > 100):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Traceback" not in err
+    stopped = int(re.search(r"Stopped after step (\d+) of 4000 and saved", out).group(1))
+    assert "Run the same command" in out and 0 < stopped < 4000
+    assert checkpoints.read_json(checkpoints.find(tmp_path / "run"), "card.json")["step"] == stopped
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "Trained" in done.stdout
+    assert checkpoints.find(tmp_path / "run").name == "step-004000"
+
+
+@pytest.mark.slow
+def test_demo_writes_a_whole_report_and_goes_on_from_what_is_there(sketches, tmp_path):
+    said = t2i("demo", "--out", tmp_path / "demo")
+    assert "not FashionMNIST" in said
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 5 and "drawn stand-in" in page
+    for word in ("t2i train cvae-fashion", "t2i sample", "t2i evaluate", "Fréchet distance"):
+        assert word in page
+    assert not re.search(r"(src|href)=\"http", page)
+    t2i("demo", "--out", tmp_path / "demo")
+
+
+def test_data_says_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+    said = t2i("data")
+    assert str(tmp_path) in said and "t2i data fashion" in said and "sketches" in said
+
+
+def test_shipping_makes_a_model_that_loads_and_scores_as_its_card_says(sketches, tmp_path):
+    from t2i_course import evaluation, shipping
+    from t2i_course.data import fashion
+
+    t2i("train", "cvae-fashion", "--run", tmp_path / "run", "--steps", 30)
+    folder = shipping.ship(tmp_path / "run", "mine", zoo=tmp_path / "zoo")
+    card = checkpoints.read_json(folder, "card.json")
+    assert "t2i train cvae-fashion" in card["command"] or "pytest" in card["command"]
+    model = runs.load_family(folder)
+    value, _ = evaluation.negative_elbo(model, fashion.load("test", "sketches"))
+    assert value == pytest.approx(card["scores"]["negative_elbo"], rel=1e-3)
+    assert (folder / "weights.safetensors").stat().st_size < 1_400_000
+
+
+def test_shipped_models_keep_to_their_size_and_hash():
+    files = [path for path in runs.ZOO.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 25_000_000
+    assert all(path.stat().st_size <= 5_000_000 for path in files)
+    for name in runs.zoo_names():
+        card = checkpoints.read_json(runs.find(name), "card.json")
+        assert {"command", "cost", "data", "files", "scores", "tolerance"} <= card.keys()
+        runs.load(name)  # checks the hash
+
+
+def test_running_as_a_module_is_the_same_program(tmp_path):
+    done = subprocess.run([*T2I, "--version"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.startswith("t2i, version")
+    assert Path(os.path.dirname(sys.executable), "t2i").exists() or os.name == "nt"
