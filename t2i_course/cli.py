@@ -39,6 +39,9 @@ def main() -> None:
     except T2IError as error:
         click.echo(f"t2i: {error}", err=True)
         sys.exit(2)
+    except (OSError, MemoryError) as error:  # a folder that is a file, a disk that went away, …
+        click.echo(f"t2i: {error or 'there is not enough memory for this'}", err=True)
+        sys.exit(2)
 
 
 @cli.command()
@@ -132,7 +135,7 @@ def _setting(change: str) -> tuple[str, Any]:
 @click.argument("run")
 @click.option("--label", help="A class's name or number, or `invalid`; by default every class.")
 @click.option(
-    "--count", default=12, show_default=True, type=click.IntRange(1), help="Images a row."
+    "--count", default=12, show_default=True, type=click.IntRange(1, 100), help="Images a row."
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same images.")
 @click.option("--temperature", default=1.0, show_default=True, help="Spread of the latents.")
@@ -168,7 +171,7 @@ def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | 
 
     family = runs.load_family(run)
     if source is None:
-        source = checkpoints.read_json(runs.find(run), "config.json")["data"]["name"]
+        source = runs.trained_on(run)
     train_set, test = (fashion.load(split, source) for split in ("train", "test"))
     judge = runs.load_judge(source)
     result = evaluation.evaluate(
@@ -178,7 +181,8 @@ def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | 
         click.echo(str(score))
     out = out or (Path(run) / "evaluation.json" if Path(run).is_dir() else None)
     if out is not None:
-        result.write(out)
+        card = checkpoints.read_json(runs.find(run), "card.json")
+        result.write(out, run=run, step=card["step"], trained_on=runs.trained_on(run))
         click.echo(f"Written: {out}")
 
 

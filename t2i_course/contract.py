@@ -10,12 +10,15 @@ Nothing here knows a data set, a network or a metric. What passes between the ro
 
 import dataclasses
 import hashlib
+import operator
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Protocol, Self, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +27,8 @@ from t2i_course.errors import T2IError, unknown
 
 __all__ = [
     "Condition", "Data", "Family", "Features", "RowGenerator", "Settings", "T2IError",
-    "Trainable", "file_sha256", "require", "seed_of", "seeded_init", "unknown",
+    "Trainable", "file_sha256", "require", "seed_of", "seeded_init", "tensors_sha256", "unknown",
+    "write_whole",
 ]  # fmt: skip
 
 
@@ -47,26 +51,38 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from plain JSON values; `T2IError` for an unknown or a missing field."""
+        """Settings from plain JSON values.
+
+        Raises:
+            T2IError: for an unknown or a missing field, or a value of another type.
+        """
+        require(isinstance(values, Mapping), f"{cls.__name__} needs named values, not {values!r}.")
         hints = get_type_hints(cls)
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         for name in values:
             if name not in fields:
                 raise unknown(f"setting of {cls.__name__}", name, fields)
-        try:
-            return cls(**{name: _revive(hints[name], value) for name, value in values.items()})
-        except TypeError as error:
-            raise T2IError(f"{cls.__name__}: {error}. Fields: {', '.join(fields)}.") from error
+        for name, one in fields.items():
+            optional = one.default is not MISSING or one.default_factory is not MISSING
+            require(optional or name in values, f"{cls.__name__} needs a value for {name}.")
+        return cls(**{name: _revive(name, hints[name], value) for name, value in values.items()})
 
 
-def _revive(hint: Any, value: Any) -> Any:
-    """`value` as read from JSON, in the type that `hint` names where JSON has no such type."""
-    if isinstance(value, Mapping):
-        if isinstance(hint, type) and issubclass(hint, Settings):
-            return hint.from_dict(value)
-        inner = getattr(hint, "__args__", (None, None))[-1]
-        return {key: _revive(inner, item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+def _revive(name: str, hint: Any, value: Any) -> Any:
+    """A JSON `value` in the type that `hint` names; `T2IError` if it is of another."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return None if value is None else _revive(name, inner[0], value)
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _revive(f"{name}.{key}", inner[1], item) for key, item in value.items()}
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
+        return tuple(_revive(name, kind, item) for kind, item in zip(inner, value, strict=True))
+    if isinstance(hint, type) and issubclass(hint, Settings):
+        return hint.from_dict(value)
+    kind = (int, float) if hint is float else hint
+    if not origin and isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    raise T2IError(f"{name} must be of type {getattr(hint, '__name__', hint)}, not {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -138,9 +154,10 @@ class Condition:
         return dataclasses.replace(self, present=self.present & ~dropped)
 
 
-def seed_of(*key: object) -> int:
+def seed_of(*key: int | str) -> int:
     """A 63-bit seed that depends on every part of `key` and is the same on every machine."""
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    plain = tuple(part if isinstance(part, str) else operator.index(part) for part in key)
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
@@ -148,6 +165,36 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of named tensors: names, shapes, types and bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all: aside, synced, then renamed.
+
+    Raises:
+        T2IError: if the disk or the folder does not allow it; what was there before stays.
+    """
+    aside = path.with_name(f".{path.name}-{os.getpid()}") if path.name else path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(aside, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        if aside.is_file():
+            aside.unlink()
+        raise T2IError(f"{path} cannot be written ({error}). Choose another place.") from error
 
 
 @contextmanager
@@ -176,7 +223,7 @@ class RowGenerator:
 
     BLOCK = 32
 
-    def __init__(self, *key: object, rows: range | int, device: torch.device | str = "cpu"):
+    def __init__(self, *key: int | str, rows: range | int, device: torch.device | str = "cpu"):
         self.key = key
         self.rows = range(rows) if isinstance(rows, int) else rows
         require(self.rows.step == 1, f"rows must be consecutive, not {self.rows}.")
@@ -236,6 +283,7 @@ class Trainable(nn.Module, ABC):
     name: ClassVar[str]  # the name in the closed table of models/__init__.py
     settings_type: ClassVar[type[Settings]]
     settings: Any  # an instance of settings_type
+    seed: int = 0  # of the first weights
 
     @abstractmethod
     def __init__(self, settings: Any = None, seed: int = 0):

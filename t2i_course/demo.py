@@ -32,21 +32,22 @@ def demo(folder: Path, say: Callable[[str], None] = print) -> Path:
         T2IError: if the training was interrupted (it is saved) or something cannot be written.
     """
     source = _source(say)
-    small = profiles.current().pick(smoke=1_000, laptop=None, gpu=None)
-    data, test = (fashion.load(split, source, limit=small) for split in ("train", "test"))
+    data, test = (fashion.load(split, source) for split in ("train", "test"))
     judge = runs.load_judge(source)
     recipe = recipes.recipe(RECIPE)
     model, settings = recipes.prepare(recipe, len(data))
     run_folder = folder / f"cvae-{source}"
     say(f"Training the one-hot CVAE on {data.title}: {settings.steps:,} steps.")
-    option = "" if source == recipe.data else f" --data {source}"
-    command = f"t2i train {RECIPE}{option} --run {run_folder.as_posix()}"
+    profile = profiles.current()
+    command = f"t2i train {RECIPE} --data {source} --run {run_folder.as_posix()}"
+    if profile.name != "laptop":
+        command = f"T2I_PROFILE={profile.name} {command}"
     runs.note(run_folder, recipe=RECIPE, source=source, command=command)
     run = train(model, data, settings, run_folder)
     if not run.finished:
         raise T2IError("The demo was interrupted; `t2i demo` goes on where it stopped.")
     assert isinstance(run.family, CVAE)
-    samples = profiles.current().pick(smoke=500, laptop=10_000, gpu=10_000)
+    samples = profile.pick(smoke=500, laptop=10_000, gpu=10_000)
     result = evaluation.evaluate(run.family, judge, data, test, samples=samples, progress=True)
     result.write(run_folder / "evaluation.json")
     return _report(folder / "report.html", run, result, data, test, command)
@@ -144,7 +145,7 @@ def _report(
             f"{result.parameters:,} parameters.",
             [accuracy],
             score_table(result),
-            command=f"t2i evaluate {folder}",
+            command=f"t2i evaluate {folder} --samples {result.images}",
         ),
     ]
     what = "the package's drawn stand-in, not FashionMNIST" if data.stand_in else "FashionMNIST"

@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from t2i_course.contract import Condition, Family, Features, RowGenerator, T2IError, require
+from t2i_course.contract import (
+    Condition,
+    Family,
+    Features,
+    RowGenerator,
+    require,
+    tensors_sha256,
+    write_whole,
+)
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.metrics.accuracy import ClassAccuracy
 from t2i_course.metrics.cost import Cost, measure, parameters
@@ -34,6 +42,8 @@ class Evaluation:
         sampling: cost of drawing the samples, the judging not counted.
         images: how many samples were drawn.
         parameters: of the model.
+        weights_sha256: of the model's weights.
+        seed: of the draws.
     """
 
     scores: dict[str, Score]
@@ -41,19 +51,16 @@ class Evaluation:
     sampling: Cost
     images: int
     parameters: int
+    weights_sha256: str
+    seed: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return dataclasses.asdict(self)
 
-    def write(self, path: Path) -> None:
-        """Write the scores as JSON, aside first; `T2IError` if the disk does not allow it."""
-        aside = path.with_suffix(".writing")
-        try:
-            aside.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-            aside.replace(path)
-        except OSError as error:
-            raise T2IError(f"The scores could not be written to {path} ({error}).") from error
+    def write(self, path: Path, **about: Any) -> None:
+        """Write the scores as JSON, with what else is known `about` the model; whole or not."""
+        write_whole(path, json.dumps({**about, **self.to_dict()}, indent=2) + "\n")
 
 
 def moments(features: Features, images: LabelledImages) -> Moments:
@@ -103,7 +110,7 @@ def evaluate(
     Args:
         family: the model; one without labels draws without a condition.
         judge: see `runs.load_judge`; it must be the one trained on this data.
-        train: the floor is its first images, as many as the test set has, against the test set.
+        train: the floor is its first images, as many as samples are drawn, against the test set.
         test: what the samples are compared with.
         samples: how many to draw, a multiple of the number of classes.
         seed: of the draws.
@@ -114,11 +121,15 @@ def evaluate(
     """
     K = len(test.classes)
     require(
-        samples >= K and samples % K == 0,
-        f"samples must be a multiple of the {K} classes, not {samples}.",
+        samples >= 100 and samples % K == 0,
+        f"samples must be at least 100 and a multiple of the {K} classes, not {samples}.",
+    )
+    require(
+        judge.title == f"features-{test.name}",
+        f"{judge.title} was not trained on {test.name}: use runs.load_judge({test.name!r}).",
     )
     family.eval()
-    features = judge.features(f"features-{test.name}")
+    features = judge.features()
     labels = torch.arange(samples) % K
     drawn, accuracy = Moments(features.dim), ClassAccuracy(K)
     inception = InceptionScore(samples)
@@ -139,7 +150,7 @@ def evaluate(
             inception.update(logits)
             accuracy.update(logits.argmax(1), wanted)
             bar.update(len(wanted))
-    real, real_floor = moments(features, test), moments(features, train[: len(test)])
+    real, real_floor = moments(features, test), moments(features, train[:samples])
     note = "data: the package's drawn stand-in, not FashionMNIST" if test.stand_in else ""
     against = f"{test.title}, {len(test):,} images"
     judged = functools.partial(
@@ -160,7 +171,7 @@ def evaluate(
         "inception": judged(
             name="Inception Score",
             value=inception.compute()[0],
-            ceiling=_real_inception(judge, test),
+            ceiling=_real_inception(judge, test[:samples]),
         ),
     }
     per_class: dict[str, float] = {}
@@ -179,7 +190,9 @@ def evaluate(
             strict=True,
         ):
             scores[key] = Score(name, value, len(test), reference=against, note=how)
-    return Evaluation(scores, per_class, sampling, samples, parameters(family))
+    weights = tensors_sha256(family.state_dict())
+    count = parameters(family)
+    return Evaluation(scores, per_class, sampling, samples, count, weights, seed)
 
 
 @torch.no_grad()

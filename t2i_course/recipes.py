@@ -90,11 +90,12 @@ def prepare(
     from t2i_course import models, profiles
     from t2i_course.training.settings import OptimizerSettings, TrainSettings
 
+    profile = profiles.current()
     batch_size = training.pop("batch_size", recipe.batch_size)
     if steps is None:
         whole = math.ceil((epochs or recipe.epochs) * images / batch_size)
         smoke = 20 if epochs is None else whole
-        steps = profiles.current().pick(smoke=smoke, laptop=whole, gpu=whole)
+        steps = profile.pick(smoke=smoke, laptop=whole, gpu=whole)
     model = models.build(recipe.family, {**recipe.settings, **(settings or {})}, seed)
     optimizer = OptimizerSettings(**recipe.optimizer)
     return model, TrainSettings.from_dict(

@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from t2i_course import models
-from t2i_course.contract import Data, Family, T2IError, Trainable, require, seed_of, unknown
+from t2i_course.contract import (
+    Data,
+    Family,
+    T2IError,
+    Trainable,
+    require,
+    seed_of,
+    unknown,
+    write_whole,
+)
 from t2i_course.models.judges import Classifier
 from t2i_course.places import runs_root
-from t2i_course.training import checkpoints, engine
+from t2i_course.training import checkpoints, checks, engine
 from t2i_course.training.engine import Run
 from t2i_course.training.settings import TrainSettings
 
@@ -22,16 +31,17 @@ def zoo_names() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """The checkpoint of a run's folder, of a checkpoint's folder, or of a name in `zoo_names()`.
+    """The checkpoint of a shipped model, of a run's folder, or of a checkpoint's folder.
+
+    A bare name that ships means the shipped model; write `./name` for a folder of that name.
 
     Raises:
         T2IError: if there is none; a name that is nearly one of the zoo's gets a suggestion.
     """
-    if not Path(name).exists():
-        if str(name) in zoo_names():
-            return ZOO / str(name)
-        if Path(name).name == str(name):  # a bare name, not a path
-            raise unknown("run folder or shipped model", name, zoo_names())
+    if str(name) in zoo_names():
+        return ZOO / str(name)
+    if not Path(name).exists() and Path(name).name == str(name):  # a bare name, not a path
+        raise unknown("run folder or shipped model", name, zoo_names())
     return checkpoints.find(name)
 
 
@@ -46,9 +56,8 @@ def load(name: str | Path, *, ema: bool = True) -> Trainable:
         T2IError: if there is no such model, or its files are damaged or pickles.
     """
     folder = find(name)
-    family = checkpoints.read_json(folder, "config.json").get("family", {})
-    require("name" in family, f"{folder / 'config.json'} does not say which family it is of.")
-    model = models.build(family["name"], family.get("settings", {}))
+    family = checkpoints.read_json(folder, "config.json")["family"]
+    model = models.build(str(family.get("name")), family.get("settings"))
     averaged = ema and (folder / "ema.safetensors").is_file()
     weights = checkpoints.read_tensors(folder, "ema" if averaged else "weights")
     try:
@@ -68,39 +77,62 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     return model
 
 
+def trained_on(name: str | Path) -> str:
+    """The name of the data that a model (see `find`) was trained on, such as "fashion"."""
+    folder = find(name)
+    data = checkpoints.read_json(folder, "config.json").get("data")
+    if not isinstance(data, dict) or "name" not in data:
+        path = folder / "config.json"
+        raise T2IError(f"{path} does not say which data the model was trained on.")
+    return str(data["name"])
+
+
 def load_judge(data: str) -> Classifier:
     """The classifier whose features judge images of `data` ("fashion" or "sketches")."""
-    judge = load(f"features-{data}")
+    name = f"features-{data}"
+    if name not in zoo_names():
+        raise unknown("judge", name, [name for name in zoo_names() if name.startswith("features")])
+    judge = load(ZOO / name)  # a folder of that name elsewhere is nobody's judge
     assert isinstance(judge, Classifier)
+    judge.title = name
     return judge
 
 
-def train(name: str, family: Trainable, data: Data, settings: TrainSettings) -> Run:
-    """Train in the folder `runs/NAME-XXXXXXXX` that belongs to exactly these settings.
+def train(
+    name: str, family: Trainable, data: Data, settings: TrainSettings, *, progress: bool = True
+) -> Run:
+    """Train in the folder `runs/NAME-XXXXXXXX` that belongs to exactly these settings and data.
 
     So a notebook's cell that is run again goes on with, or simply reads, what it trained before;
     after any change of the settings or the data it trains anew, and the old run stays.
     See `training.engine.train`.
+
+    Raises:
+        T2IError: for a family that is not in `models.FAMILIES`, such as a notebook's own class: it
+            could not be loaded again. `engine.train` without a folder trains it.
     """
-    key = (family.name, family.settings.to_dict(), settings.to_dict(), data.card())
-    digest = f"{seed_of(*key):016x}"[-8:]
-    return engine.train(family, data, settings, runs_root() / f"{name}-{digest}")
+    require(
+        models.FAMILIES.get(family.name) is type(family),
+        f"{type(family).__name__} is not one of the package's families, so its run could not be "
+        "loaded again. Train it with engine.train(family, data, settings), which keeps no folder.",
+    )
+    key = [family.name, family.seed, family.settings.to_dict(), settings.to_dict(), data.card()]
+    digest = f"{seed_of(json.dumps(key, sort_keys=True)):016x}"[-8:]
+    folder = runs_root() / f"{name}-{digest}"
+    return engine.train(family, data, settings, folder, progress=progress)
 
 
 def note(run: Path, **values: Any) -> None:
-    """Add values to `run/run.json`, which says how the run came about."""
-    run.mkdir(parents=True, exist_ok=True)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    aside = run / "run.writing"
-    text = json.dumps({"started": started, **noted(run), **values}, indent=2)
-    aside.write_text(text + "\n", encoding="utf-8")
-    aside.replace(run / "run.json")
+    """Write `run/run.json`, which says how the run came about; the first sitting's word stands."""
+    if checks.main_process() and not (run / "latest").exists():
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        text = json.dumps({"started": started, **values}, indent=2)
+        write_whole(run / "run.json", text + "\n")
 
 
 def noted(run: Path) -> dict[str, Any]:
     """What `note` wrote for that run; nothing for a folder that the command line did not make."""
-    path = run / "run.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    except ValueError:  # a damaged note is no reason to refuse the run
+        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # a damaged note is no reason to refuse the run
         return {}

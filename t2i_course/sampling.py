@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from t2i_course.conditioning.one_hot import one_hot
-from t2i_course.contract import Condition, Family, RowGenerator, T2IError, require, unknown
+from t2i_course.contract import Condition, Family, RowGenerator, require, unknown, write_whole
 from t2i_course.data.sketches import CLASSES
 from t2i_course.models.vae import SampleSettings
 from t2i_course.show import plots
@@ -64,6 +64,9 @@ def draw_to_file(
         T2IError: for an unknown label, a model of another kind of condition, or a folder that
             cannot be written to.
     """
+    require(
+        out.suffix == ".png", f"The picture is a PNG: --out must end in .png, not {out.name!r}."
+    )
     vectors, names = label_rows(label)
     if family.conditional:
         D = getattr(family.settings, "condition_dim", None)
@@ -74,12 +77,5 @@ def draw_to_file(
         require(label is None, f"This {family.name} has no label: leave --label out.")
         names = [""] * len(names)
     images = draw(family, vectors, count, seed, temperature)
-    aside = out.with_name(f".{out.name}.writing")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(plots.png(plots.grid(images, count, row_labels=names)))
-        aside.replace(out)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise T2IError(f"{out} cannot be written ({error}). Choose another --out.") from error
+    write_whole(out, plots.png(plots.grid(images, count, row_labels=names)))
     return out

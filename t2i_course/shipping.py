@@ -30,7 +30,7 @@ def whiten(judge: Classifier, train: LabelledImages) -> None:
         parameter.copy_(parameter.half().float())
     D = judge.settings.features
     judge.whiten(torch.zeros(D), torch.eye(D))
-    judge.whiten(*whitening(evaluation.moments(judge.features("raw"), train)))
+    judge.whiten(*whitening(evaluation.moments(judge.features(), train)))
 
 
 def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> Path:
@@ -49,7 +49,7 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     source = runs.find(run)
     config = checkpoints.read_json(source, "config.json")
     model = runs.load(run)
-    data = config["data"]["name"]
+    data = runs.trained_on(run)
     train, test = (fashion.load(split, data) for split in ("train", "test"))
     if isinstance(model, Classifier):
         whiten(model, train)

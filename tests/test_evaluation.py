@@ -45,7 +45,7 @@ def test_scores_are_torch_fidelitys_on_the_same_features(stand_in):
     judge, train, test = stand_in
     drawn = torch.rand(1000, 1, 28, 28) * train.pixels()
     result = evaluation.evaluate(Copier(drawn), judge, train, test, samples=1000)
-    features = judge.features("f")
+    features = judge.features()
     statistics = [
         fid_features_to_statistics(features(images).double())
         for images in (drawn, test.pixels(), train.pixels())
@@ -112,6 +112,21 @@ def test_negative_elbo_is_the_mean_of_its_terms_however_it_is_batched(stand_in, 
     assert evaluation.negative_elbo(model, test) == pytest.approx(whole, rel=1e-6)
 
 
+def test_the_floor_is_of_as_many_images_as_the_score(stand_in):
+    """Real training images score at the floor whatever their number."""
+    judge, train, test = stand_in
+    order = torch.cat([(train.labels == k).nonzero()[:, 0][:20] for k in range(10)])
+    order = order.view(10, 20).T.flatten()
+    score = evaluation.evaluate(Copier(train.pixels(order)), judge, train, test, samples=200)
+    assert score.scores["frechet"].times_floor == pytest.approx(1, abs=0.3)
+
+
+def test_a_judge_of_other_data_is_refused(stand_in):
+    judge = runs.load_judge("fashion")
+    with pytest.raises(T2IError, match="features-fashion was not trained on sketches"):
+        evaluation.evaluate(CVAE(), judge, *stand_in[1:], samples=100)
+
+
 def test_samples_that_cannot_be_shared_out_are_an_error(stand_in):
-    with pytest.raises(T2IError, match="multiple of the 10 classes"):
+    with pytest.raises(T2IError, match="a multiple of the 10 classes"):
         evaluation.evaluate(CVAE(), *stand_in, samples=105)

@@ -124,7 +124,7 @@ def download(root: Path | None = None) -> Path:
 
 def asked_for() -> str:
     """The source that "auto" stands for here and now: "fashion" or "sketches"."""
-    if os.environ.get("T2I_STAND_IN", "0") not in ("", "0"):
+    if os.environ.get("T2I_STAND_IN", "").lower() in ("1", "true", "yes"):
         return "sketches"
     missing = not (data_root() / "FashionMNIST").is_dir()
     return "sketches" if missing and profiles.current().name == "smoke" else "fashion"

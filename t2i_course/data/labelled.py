@@ -1,12 +1,13 @@
 """A set of labelled images held as one tensor."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from t2i_course.contract import Condition, RowGenerator, require
+from t2i_course.contract import Condition, RowGenerator, require, tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,15 @@ class LabelledImages:
         """See `contract.Data`; nothing is drawn."""
         return self.pixels(index), self.condition(self.labels[index])
 
+    @cached_property
+    def sha256(self) -> str:
+        """A fingerprint of the images, the labels and the condition vectors."""
+        parts = {"images": self.images, "labels": self.labels, "vectors": self.vectors}
+        return tensors_sha256(parts)
+
     def card(self) -> dict[str, Any]:
         """See `contract.Data`."""
         return {
-            "name": self.name, "split": self.split, "images": len(self),
+            "name": self.name, "split": self.split, "images": len(self), "sha256": self.sha256,
             "shape": list(self.images.shape[1:]), "stand_in": self.stand_in,
         }  # fmt: skip

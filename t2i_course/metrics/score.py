@@ -78,5 +78,5 @@ class Score:
 
 
 def _short(number: float) -> str:
-    """Three significant digits, and whole numbers from 100 up: 0.0123, 1.23, 12.3, 1,234."""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+    """Three significant digits, and one decimal from 100 up: 0.0123, 1.23, 12.3, 237.2, 1,234.5."""
+    return f"{number:,.1f}" if abs(number) >= 100 else f"{number:.3g}"

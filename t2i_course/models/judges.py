@@ -1,6 +1,5 @@
 """Small networks that look at pictures: what the metrics' features come from."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from t2i_course.contract import (
     Trainable,
     require,
     seeded_init,
+    tensors_sha256,
 )
 
 
@@ -37,7 +37,13 @@ class ClassifierSettings(Settings):
 
     def __post_init__(self) -> None:
         _, H, W = self.image_shape
-        require(H % 4 == 0 and W % 4 == 0, f"H and W must be multiples of 4, not {H} and {W}.")
+        require(
+            min(self.image_shape) >= 1 and H % 4 == 0 and W % 4 == 0,
+            f"H and W must be multiples of 4, not {H} and {W}.",
+        )
+        for name in ("classes", "width", "features"):
+            value = getattr(self, name)
+            require(1 <= value <= 10_000, f"{name} must be from 1 to 10,000, not {value}.")
 
 
 class Classifier(Trainable):
@@ -51,12 +57,14 @@ class Classifier(Trainable):
     name: ClassVar[str] = "classifier"
     settings_type: ClassVar[type[Settings]] = ClassifierSettings
     settings: ClassifierSettings
+    title: str = "a classifier of no name"  # what its scores are labelled with
     mean: Tensor
     whitener: Tensor
 
     def __init__(self, settings: ClassifierSettings | None = None, seed: int = 0):
         super().__init__()
         self.settings = s = settings or ClassifierSettings()
+        self.seed = seed
         (C, H, W), width = s.image_shape, s.width
         with seeded_init(seed):
             self.body = nn.Sequential(
@@ -106,15 +114,16 @@ class Classifier(Trainable):
         self.mean.copy_(mean)
         self.whitener.copy_(whitener)
 
-    def features(self, name: str) -> Features:
-        """The whitened features, under a name and the hash of these weights."""
+    def features(self) -> Features:
+        """The whitened features, under this judge's title and the hash of its weights."""
 
         @torch.no_grad()
         def function(images: Tensor) -> Tensor:
             raw = self.raw_features(images.to(self.device)).float()
             return (raw - self.mean) @ self.whitener.T
 
-        return Features(name, weights_sha256(self), self.settings.features, function)
+        sha256 = tensors_sha256(self.state_dict())
+        return Features(self.title, sha256, self.settings.features, function)
 
 
 def shift(images: Tensor, by: Tensor) -> Tensor:
@@ -126,13 +135,3 @@ def shift(images: Tensor, by: Tensor) -> Tensor:
     columns = torch.arange(W, device=images.device) + room - by[:, 1:]  # [B, W]
     each = torch.arange(B, device=images.device)[:, None, None]
     return padded[each, :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """A hash of a module's parameters and buffers: names, shapes, types and bytes."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        array = value.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

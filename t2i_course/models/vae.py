@@ -55,13 +55,12 @@ class AutoencoderSettings(Settings):
 
     def __post_init__(self) -> None:
         require(
-            len(self.image_shape) == 3 and min(self.image_shape) >= 1,
-            f"image_shape must be (channels, height, width), not {self.image_shape}.",
+            min(self.image_shape) >= 1 and math.prod(self.image_shape) <= 1_000_000,
+            f"image_shape must be (C, H, W), at most a million numbers, not {self.image_shape}.",
         )
         for name in ("latent_dim", "hidden"):
-            require(
-                getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}."
-            )
+            value = getattr(self, name)
+            require(1 <= value <= 100_000, f"{name} must be from 1 to 100,000, not {value}.")
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ class CVAESettings(VAESettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            self.condition_dim >= 1, f"condition_dim must be at least 1, not {self.condition_dim}."
+            1 <= self.condition_dim <= 100_000,
+            f"condition_dim must be from 1 to 100,000, not {self.condition_dim}.",
         )
         require(0 <= self.drop <= 1, f"drop must be in [0, 1], not {self.drop}.")
 
@@ -136,7 +136,7 @@ class Autoencoder(Family):
     def __init__(self, settings: AutoencoderSettings | None = None, seed: int = 0):
         super().__init__()
         self.settings = s = settings or AutoencoderSettings()
-        self.image_shape = s.image_shape
+        self.image_shape, self.seed = s.image_shape, seed
         pixels = math.prod(s.image_shape)
         with seeded_init(seed):
             self.encoder = _mlp(pixels, s.hidden, s.latent_dim)
@@ -182,7 +182,7 @@ class VAE(Family):
     def __init__(self, settings: VAESettings | None = None, seed: int = 0):
         super().__init__()
         self.settings = s = settings or VAESettings()
-        self.image_shape = s.image_shape
+        self.image_shape, self.seed = s.image_shape, seed
         self.likelihood = LIKELIHOODS[s.likelihood]
         pixels, D = math.prod(s.image_shape), self._condition_dim()
         with seeded_init(seed):

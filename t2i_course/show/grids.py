@@ -14,7 +14,7 @@ from t2i_course.contract import require
 from t2i_course.show.figure import Array, array, figure_of, look
 
 GAP_GREY = 0.75  # between the images of a grid: seen beside black and beside white
-GRID_PIXELS = 600  # the side of a grid, unless `scale` says otherwise
+GRID_PIXELS = 700  # the side of a grid, unless `scale` says otherwise
 MAX_ZOOM = 4
 
 
@@ -62,7 +62,7 @@ def grid(
         images: `[N, C, H, W]` in [0, 1], C = 1 or 3; the last row may be short.
         row_labels: one per row, left of it.
         column_labels: one per column, above it; slanted where they would not fit side by side.
-        scale: screen pixels per image pixel; by default a whole number that gives about 600
+        scale: screen pixels per image pixel; by default a whole number that gives about 700
             pixels, so that every image pixel has the same size on the screen.
 
     Raises:

@@ -205,7 +205,7 @@ def bars(
         for place, value, (down, up) in zip(places, lengths, spread.T, strict=True):
             negative = value < 0
             axes.annotate(
-                f"{value:.3g}",
+                f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}",
                 (value - down if negative else value + up, place),
                 xytext=(-4 if negative else 4, 0),
                 textcoords="offset points",

@@ -10,19 +10,27 @@ run/
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from t2i_course.contract import T2IError, file_sha256, require
+from t2i_course.contract import T2IError, file_sha256, require, write_whole
 
 FORMAT = 1
+WANTED: dict[str, dict[str, type]] = {
+    "config.json": {"family": dict},
+    "card.json": {"files": dict, "step": int},
+}
+NAME = re.compile(r"step-\d{6,}")
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 
 
@@ -51,7 +59,7 @@ def write(
     aside = run / f".writing-{final.name}-{os.getpid()}"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        for leftover in run.glob(".writing-*"):  # of a process that was killed
+        for leftover in run.glob(".writing-*"):  # of a process that was killed; see `alone_in`
             shutil.rmtree(leftover)
         aside.mkdir()
         for name, values in tensors.items():
@@ -67,8 +75,9 @@ def write(
         if final.exists():  # of a process that was killed before it could move `latest`
             shutil.rmtree(final)
         aside.rename(final)
-        _replace_line(run / "latest", final.name)
-    except (OSError, SafetensorError) as error:
+        write_whole(run / "latest", final.name + "\n")
+        _sync(run)
+    except (OSError, SafetensorError, T2IError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         safe = latest(run) if run.is_dir() else None
         raise T2IError(
@@ -93,11 +102,12 @@ def latest(run: Path) -> Path | None:
     pointer = Path(run) / "latest"
     if not pointer.is_file():
         return None
-    folder = Path(run) / pointer.read_text(encoding="utf-8").strip()
+    name = pointer.read_bytes()[:100].decode(errors="replace").strip()
+    folder = Path(run) / name
     require(
-        folder.is_dir() and folder.parent == Path(run),
-        f"{pointer} names {folder.name!r}, which is not a folder beside it. Write the name of a "
-        f"whole step-… folder into it, or remove the run's folder and train again.",
+        bool(NAME.fullmatch(name)) and folder.is_dir() and not folder.is_symlink(),
+        f"{pointer} names {name!r}, which is not a checkpoint's folder beside it. Write the name "
+        f"of a whole step-… folder into it, or remove the run's folder and train again.",
     )
     return folder
 
@@ -140,9 +150,9 @@ def read_json(checkpoint: Path, name: str) -> dict[str, Any]:
     path = Path(checkpoint) / name
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise T2IError(f"{path} is missing, so the checkpoint cannot be used.") from None
-    except ValueError as error:
+    except OSError as error:
+        raise T2IError(f"{path} cannot be read ({error}): use another checkpoint.") from None
+    except (ValueError, RecursionError) as error:
         raise T2IError(
             f"{path} is damaged or cut short ({error}). Use another checkpoint."
         ) from error
@@ -152,6 +162,11 @@ def read_json(checkpoint: Path, name: str) -> dict[str, Any]:
             values.get("format") == FORMAT,
             f"{path} has format {values.get('format')}; this version of t2i_course reads "
             f"{FORMAT}. Install the version that wrote it (its card.json says which).",
+        )
+    for key, kind in WANTED[name].items():
+        require(
+            isinstance(values.get(key), kind),
+            f"{path} is damaged: its {key!r} is {values.get(key)!r}. Use another checkpoint.",
         )
     return values
 
@@ -173,7 +188,7 @@ def read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
             "train again."
         ) from error
     require(
-        file_sha256(path) == card.get("files", {}).get(path.name),
+        file_sha256(path) == card["files"].get(path.name),
         f"{path} is not the file that its card.json describes (the SHA-256 differs): it was "
         "changed or damaged. Use another checkpoint of the same run, or train again.",
     )
@@ -213,18 +228,32 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _replace_line(path: Path, line: str) -> None:
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        aside.write_text(line + "\n", encoding="utf-8")
-        _sync(aside)
-        os.replace(aside, path)
-        _sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def _prune(run: Path, keep: int, newest: Path) -> None:
-    others = sorted((p for p in run.glob("step-*") if p != newest), key=lambda p: p.stat().st_mtime)
-    for old in others[: max(0, len(others) - (keep - 1))]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Remove all but the newest checkpoints; whatever else lies in the folder is the user's."""
+    old = [path for path in run.iterdir() if NAME.fullmatch(path.name) and path != newest]
+    old.sort(key=lambda path: int(path.name.removeprefix("step-")))
+    for path in old[: max(0, len(old) - (keep - 1))]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def alone_in(run: Path) -> Iterator[None]:
+    """Inside the block no other process trains in the run's folder; its death ends the block too.
+
+    Raises:
+        T2IError: if one does, or if the folder cannot be made.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise T2IError(
+            f"Another process is training in {run}. Wait for it, stop it, or choose another folder."
+        ) from None
+    except OSError as error:
+        raise T2IError(f"{run} cannot be a run's folder ({error}). Choose another.") from error
+    try:
+        yield
+    finally:
+        lock.release()

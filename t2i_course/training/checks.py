@@ -10,9 +10,11 @@ import torch
 from accelerate.state import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from t2i_course.contract import Data, RowGenerator, T2IError, Trainable, require, unknown
 from t2i_course.training import checkpoints
+from t2i_course.training.precision import PRECISIONS
 from t2i_course.training.settings import TrainSettings
 
 
@@ -31,6 +33,21 @@ def processes() -> PartialState:
         f"{launched} -m t2i_course.cli train …",
     )
     return state
+
+
+def main_process() -> bool:
+    """Whether this process, of those that were launched together, writes files and speaks."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def saved_precision(start: Path) -> str:
+    """The precision that a saved run was trained in, whatever "auto" would choose here."""
+    precision = checkpoints.read_json(start, "card.json").get("precision")
+    require(
+        precision in PRECISIONS,
+        f"{start / 'card.json'} is damaged: its precision is {precision!r}.",
+    )
+    return str(precision)
 
 
 def rows_of(state: PartialState, settings: TrainSettings) -> list[range]:
@@ -58,6 +75,12 @@ def check_family(family: Trainable, settings: TrainSettings, state: PartialState
         len({id(p) for p in owned}) == len(owned) == len(list(family.parameters())),
         f"Every parameter of {family.name!r} must belong to exactly one of its networks.",
     )
+    dropout = any(isinstance(m, _DropoutNd) and m.p > 0 for m in family.modules())
+    require(
+        not dropout,
+        f"{family.name!r} uses nn.Dropout, which draws from the global generator, so that the run "
+        "could not be repeated or resumed. Draw the mask from the loss's generator.",
+    )
     norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in family.modules())
     require(
         not (norms and (settings.micro_batches > 1 or state.num_processes > 1)),
@@ -66,9 +89,13 @@ def check_family(family: Trainable, settings: TrainSettings, state: PartialState
     )
 
 
-def check_data(data: Data) -> None:
+def check_data(data: Data, settings: TrainSettings) -> None:
     """Raise `T2IError` unless there are images, float32 `[B, C, H, W]` in [0, 1]."""
     require(len(data) > 0, f"The data {data.name!r} is empty: there is nothing to train on.")
+    require(
+        settings.batch_size <= len(data),
+        f"batch_size {settings.batch_size} is more than the {len(data)} images of {data.name!r}.",
+    )
     images, _ = data.batch(torch.zeros(1, dtype=torch.int64), RowGenerator("check", rows=1))
     low, high = images.min().item(), images.max().item()
     require(
@@ -78,18 +105,28 @@ def check_data(data: Data) -> None:
     )
 
 
-def check_same_run(start: Path, config: dict[str, Any]) -> None:
-    """Raise `T2IError` if the checkpoint `start` is of a run with another config."""
+def check_same_run(start: Path, config: dict[str, Any], family: Trainable) -> None:
+    """Raise `T2IError` if the checkpoint `start` is of a run with another config.
+
+    A setting that the saved run did not know yet has its default there.
+    """
     saved = checkpoints.read_json(start, "config.json")
-    config = json.loads(json.dumps(config))  # tuples become lists, as they are there
-    free = {"checkpoint_every", "keep", "log_every"}  # these change nothing that is computed
-    for part in ("family", "training", "data"):
-        for path, there, here in _differences(saved.get(part), config[part], part):
-            if path.split(".")[-1] not in free:
-                raise T2IError(
-                    f"{start.parent} holds another run: {path} is {there!r} there and {here!r} "
-                    "here. Choose another folder, or remove that one to start anew."
-                )
+    settings = family.settings_type.from_dict(saved["family"].get("settings", {}))
+    there = {
+        "family": {**saved["family"], "settings": settings.to_dict()},
+        "training": TrainSettings.from_dict(saved.get("training", {})).to_dict(),
+        "data": saved.get("data"),
+    }
+    here = json.loads(json.dumps(config))  # tuples become lists, as they are there
+    there = json.loads(json.dumps(there))
+    # How a batch is cut, kept and logged changes nothing that is computed.
+    free = {"micro_batches", "checkpoint_every", "keep", "log_every"}
+    for path, old, new in _differences(there, here, ""):
+        if path.split(".")[-1] not in free:
+            raise T2IError(
+                f"{start.parent} holds another run: {path[1:]} is {old!r} there and {new!r} here. "
+                "Choose another folder, or remove that one to start anew."
+            )
 
 
 def _differences(there: Any, here: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -11,7 +11,8 @@ class EMA:
     """A running average of a module's parameters: θ_ema ← d θ_ema + (1 − d) θ after each step.
 
     The decay ramps up, d = min(decay, (1 + step) / (10 + step)), so that the first, bad weights
-    are soon forgotten (as in TensorFlow's `ExponentialMovingAverage`). Buffers are copied.
+    are soon forgotten (as in TensorFlow's `ExponentialMovingAverage`). Float buffers are averaged
+    too, others are copied.
 
     Args:
         module: whose parameters are averaged; read, never written, except inside `swapped`.

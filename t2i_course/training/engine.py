@@ -122,19 +122,21 @@ def train(
         T2IError: if the settings do not fit the data, the family or the run in the folder; if a
             loss is not finite; if a checkpoint cannot be written or read.
     """
-    if folder is not None:
-        folder = Path(folder)
     config = {
-        "family": {"name": family.name, "settings": family.settings.to_dict()},
+        "family": {
+            "name": family.name,
+            "class": type(family).__qualname__,
+            "seed": family.seed,
+            "settings": family.settings.to_dict(),
+        },
         "training": settings.to_dict(),
         "data": data.card(),
     }
-    start = checkpoints.latest(folder) if folder is not None and folder.is_dir() else None
-    precision = settings.precision
-    if start is not None:
-        checks.check_same_run(start, config)
-        precision = checkpoints.read_json(start, "card.json")["precision"]
-    return _Training(family, data, settings, folder, config, start, precision).run(progress)
+    if folder is None:
+        return _Training(family, data, settings, None, config).run(progress)
+    folder = Path(folder)
+    with checkpoints.alone_in(folder) if checks.main_process() else nullcontext():
+        return _Training(family, data, settings, folder, config).run(progress)
 
 
 class _Training:
@@ -147,15 +149,18 @@ class _Training:
         settings: TrainSettings,
         folder: Path | None,
         config: dict[str, Any],
-        start: Path | None,
-        precision: str,
     ):
         self.family, self.data, self.settings = family, data, settings
         self.folder, self.config = folder, config
         state = checks.processes()
         self.rows = checks.rows_of(state, settings)
         checks.check_family(family, settings, state)
-        checks.check_data(data)
+        checks.check_data(data, settings)
+        start = checkpoints.latest(folder) if folder is not None else None
+        precision = settings.precision
+        if start is not None:
+            checks.check_same_run(start, config, family)
+            precision = checks.saved_precision(start)
         family.to(state.device).train()
         if precision == "auto":
             chosen = [
@@ -182,6 +187,7 @@ class _Training:
         self.step, self.before = 0, Cost(0.0, 0.0, 0)
         if start is not None:
             self._restore(start)
+        state.wait_for_everyone()  # nobody writes before everybody has read
         self.log = Log(
             folder / "log.csv" if folder and self.accelerator.is_main_process else None, self.step
         )
@@ -193,32 +199,20 @@ class _Training:
             file=sys.stdout if "ipykernel" in sys.modules else sys.stderr,
             mininterval=0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 15,
         )  # fmt: skip
-        alone = self.accelerator.num_processes == 1
-        with bar, measure(self.accelerator.device) as self.measured, Interrupt() as interrupt:
-            stop = False
-            while self.step < self.settings.steps and not stop:
-                self._step()
-                bar.update()
-                last = self.step == self.settings.steps
-                save = last or self.step % self.settings.checkpoint_every == 0
-                if alone and interrupt.requested:
-                    stop = save = True
-                if save or self.step % self.settings.log_every == 0:
-                    # Several processes see the signal at different steps and agree on it here.
-                    stop = self._flush(interrupt.requested) or stop
-                    bar.set_postfix_str(self.log.summary())
-                if save or stop:
-                    self._save()
-        for parameter in self.family.parameters():
-            parameter.requires_grad_(True)
-        self.family.eval()
+        try:
+            device = self.accelerator.device
+            with bar, measure(device) as self.measured, Interrupt() as stop, torch.enable_grad():
+                self._loop(bar, stop)
+        finally:
+            self.family.requires_grad_(True).eval()
         finished = self.step == self.settings.steps
         if not finished and self.accelerator.is_main_process:
-            where = (
-                f" and saved in {self.folder}" if self.folder else ", not saved (no folder given)"
-            )
-            print(f"Stopped after step {self.step} of {self.settings.steps}{where}. ", end="")
-            print("Run the same command or cell again to go on." if self.folder else "")
+            print(f"Stopped after step {self.step} of {self.settings.steps}", end="")
+            if self.folder is None:
+                print(", not saved: no folder was given.")
+            else:
+                print(f" and saved in {self.folder.name}.", end=" ")
+                print("Run the same command or cell again to go on.")
         return Run(
             self.family,
             self.step,
@@ -228,6 +222,25 @@ class _Training:
             self.ema,
             self.folder,
         )
+
+    def _loop(self, bar: Any, interrupt: Interrupt) -> None:
+        """Steps until the end or an interrupt, with rows of the log and checkpoints between."""
+        alone, stop = self.accelerator.num_processes == 1, False
+        while self.step < self.settings.steps and not stop:
+            self._step()
+            bar.update()
+            last = self.step == self.settings.steps
+            row = last or self.step % self.settings.log_every == 0
+            before, every = self.step - self.settings.log_every, self.settings.checkpoint_every
+            save = last or (row and self.step // every > before // every)
+            if alone and interrupt.requested:
+                stop = row = save = True
+            if row:
+                # Several processes see the signal at different steps and agree on it here.
+                stop = self._flush(interrupt.requested) or stop
+                bar.set_postfix_str(self.log.summary())
+            if save or stop:
+                self._save()
 
     def _step(self) -> None:
         """One update of every network."""
@@ -246,7 +259,8 @@ class _Training:
                 last = i == len(batches) - 1
                 generator = RowGenerator(settings.seed, step, name, rows=rows, device=device)
                 with nullcontext() if last else self.accelerator.no_sync(loss_of):
-                    loss, numbers = loss_of(images, condition, generator)
+                    # Detached: what one loss asks of the images' gradients is not the next one's.
+                    loss, numbers = loss_of(images.detach(), condition, generator)
                     self.accelerator.backward(loss / len(batches))
                 for key, value in {"loss": loss, **numbers}.items():
                     part = value.detach() / len(batches)
@@ -331,7 +345,11 @@ class _Training:
         if self.ema is not None:
             self.ema.load(checkpoints.read_tensors(start, "ema"))
         card = checkpoints.read_json(start, "card.json")
-        self.step, self.before = card["step"], Cost(**card["cost"])
+        self.step = card["step"]
+        try:
+            self.before = Cost(**card["cost"])
+        except (KeyError, TypeError) as error:
+            raise T2IError(f"{start / 'card.json'} is damaged: no cost in it ({error}).") from None
 
     def _cost(self) -> Cost:
         return self.before + self.measured.so_far()

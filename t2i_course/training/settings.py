@@ -16,7 +16,7 @@ class OptimizerSettings(Settings):
         betas: decay of the first and second moment.
         weight_decay: decoupled weight decay, at least 0.
         warmup: steps in which the learning rate rises linearly from 0.
-        schedule: "constant", or "cosine": down to 0 at the last step.
+        schedule: "constant", or "cosine": falling towards 0 at the last step.
         clip: largest norm of a network's gradient, or None.
     """
 
@@ -58,9 +58,11 @@ class TrainSettings(Settings):
         ema: decay of the running average of the weights; 0 for none.
         precision: "fp32", "bf16", or "auto": whichever a short probe finds faster here.
         seed: of everything that is drawn.
-        checkpoint_every: steps between checkpoints (the last step always has one).
+        checkpoint_every: steps between checkpoints, rounded up to the next row of the log; the last
+            step always has one.
         keep: how many checkpoints stay on disk.
-        log_every: steps between rows of log.csv, each the mean over the steps since the last.
+        log_every: steps between rows of log.csv, each the mean over the steps since the last (after
+            an interrupt: since then).
     """
 
     steps: int

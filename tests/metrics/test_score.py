@@ -43,7 +43,7 @@ def test_a_line_shows_resize_ceiling_and_note_where_there_are_any() -> None:
         "Accuracy 0.812 (ceiling 0.93; 500 samples; judge ab12cd; resize bilinear to 28; "
         "stand-in data)"
     )
-    assert "distance 12,346 (" in str(dataclasses.replace(FRECHET, value=12345.6))
+    assert "distance 12,345.6 (" in str(dataclasses.replace(FRECHET, value=12345.6))
 
 
 def test_a_score_without_features_names_none() -> None:

@@ -5,9 +5,9 @@ import torch
 from toys import tiny_images
 
 from t2i_course import evaluation, runs, shipping
-from t2i_course.contract import RowGenerator, T2IError
+from t2i_course.contract import RowGenerator, T2IError, tensors_sha256
 from t2i_course.data import fashion
-from t2i_course.models.judges import Classifier, ClassifierSettings, shift, weights_sha256
+from t2i_course.models.judges import Classifier, ClassifierSettings, shift
 from t2i_course.training import checkpoints
 
 needs_real = pytest.mark.skipif(
@@ -48,17 +48,17 @@ def test_the_loss_is_the_cross_entropy_of_mirrored_and_shifted_images():
 def test_whitened_features_have_zero_mean_and_unit_covariance_on_the_training_set():
     judge, data = small(), tiny_images(400)
     shipping.whiten(judge, data)
-    f = judge.features("small")(data.pixels()).double()
+    f = judge.features()(data.pixels()).double()
     torch.testing.assert_close(f.mean(0), torch.zeros(5).double(), atol=1e-4, rtol=0)
     torch.testing.assert_close(torch.cov(f.T), torch.eye(5).double(), atol=1e-3, rtol=0)
 
 
 def test_the_hash_is_of_the_weights_and_of_nothing_else():
     a, b = small(), small()
-    assert weights_sha256(a) == weights_sha256(b)
+    assert tensors_sha256(a.state_dict()) == tensors_sha256(b.state_dict())
     with torch.no_grad():
         b.head.bias[0] += 1e-6
-    assert weights_sha256(a) != weights_sha256(b)
+    assert tensors_sha256(a.state_dict()) != tensors_sha256(b.state_dict())
 
 
 def test_images_of_another_size_are_refused_not_resized():
@@ -79,9 +79,17 @@ def test_the_judges_that_ship_are_small_and_as_good_as_their_card_says(data):
     assert accuracy >= 0.92
 
 
+def test_a_folder_of_a_judges_name_elsewhere_is_not_the_judge(tmp_path, monkeypatch):
+    (tmp_path / "features-sketches").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert runs.load_judge("sketches").title == "features-sketches"
+    with pytest.raises(T2IError, match="no judge named 'features-coco'"):
+        runs.load_judge("coco")
+
+
 @needs_real
 def test_the_shipped_features_are_white_on_the_training_set():
-    features = runs.load_judge("fashion").features("features-fashion")
+    features = runs.load_judge("fashion").features()
     moments = evaluation.moments(features, fashion.load("train", "fashion"))
     torch.testing.assert_close(moments.mean, torch.zeros(64).double(), atol=1e-2, rtol=0)
     torch.testing.assert_close(moments.covariance, torch.eye(64).double(), atol=2e-2, rtol=0)

@@ -43,7 +43,7 @@ def kill_in_save(number: int, place: str) -> None:
     target, name = {
         "tensors": (checkpoints, "save_file"),
         "rename": (Path, "rename"),
-        "latest": (checkpoints, "_replace_line"),
+        "latest": (checkpoints, "write_whole"),
     }[place]
     original = getattr(target, name)
     each = 3 if place == "tensors" else 1  # files a checkpoint

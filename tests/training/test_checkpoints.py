@@ -1,5 +1,6 @@
 """Checkpoints: what survives a kill, a full disk, a cut file and a stranger's pickle."""
 
+import json
 import os
 import pickle
 import random
@@ -84,7 +85,9 @@ def test_a_full_disk_while_saving_loses_nothing_that_was_saved(small_disk):
         _go_on(run)
     assert "step-000005 is whole and still the latest" in str(error.value)
     assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
-    assert sorted(path.name for path in run.iterdir()) == ["latest", "log.csv", "step-000005"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".lock", "latest", "log.csv", "step-000005"
+    ]  # fmt: skip
     (small_disk / "filler").unlink()
     assert _go_on(run).name == "step-000010"
     assert runs.load(run).name == "cvae"
@@ -108,7 +111,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_loses_nothing(tmp_path):
     done = in_another_process("cvae", tmp_path / "other", 5, preexec_fn=limit)
     assert done.returncode == 1 and "T2IError" in done.stderr
     assert "could not be written" in done.stderr and "No earlier one is there" in done.stderr
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["log.csv"]
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [".lock", "log.csv"]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json", "card.json"])
@@ -157,6 +160,51 @@ def test_a_family_that_is_not_in_the_closed_table_is_not_built(tmp_path):
         runs.load(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", '{"format": 1, "family": null}'),
+        ("config.json", '{"format": 1, "family": {"name": ["cvae"]}}'),
+        ("config.json", '{"format": 1, "family": {"name": "cvae", "settings": 3}}'),
+        ("config.json", '{"format": 1, "family": {"name": "cvae", "settings": {"hidden": 1e12}}}'),
+        ("config.json", "[" * 100_000),
+        ("config.json", "[1, 2]"),
+        ("card.json", '{"files": null, "step": 1}'),
+        ("card.json", '{"files": {}, "step": "three"}'),
+    ],
+)
+def test_a_strangers_config_is_refused_in_a_sentence(tmp_path, name, content):
+    (checkpoints.find(saved(tmp_path)) / name).write_text(content)
+    with pytest.raises(T2IError):
+        runs.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", [{"cost": None}, {"cost": {"x": 1}}, {"precision": "fp8"}])
+def test_a_card_that_cannot_be_resumed_from_is_an_error(tmp_path, change):
+    path = checkpoints.find(saved(tmp_path)) / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(T2IError, match="damaged"):
+        train(tiny_cvae(), tiny_images(), settings(6), tmp_path / "run", progress=False)
+
+
+def test_pruning_touches_nothing_but_checkpoints(tmp_path):
+    run = tmp_path / "run"
+    for name in ("step-notes", "step-000001-best", "pictures"):
+        (run / name).mkdir(parents=True)
+        (run / name / "mine.txt").write_text("mine")
+    train(tiny_cvae(), tiny_images(), settings(17), run, progress=False)
+    assert len(list(run.rglob("mine.txt"))) == 3
+    kept = [path.name for path in run.glob("step-0000??")]
+    assert sorted(kept) == ["step-000015", "step-000017"]
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    with checkpoints.alone_in(tmp_path / "run"):
+        done = in_another_process("cvae", tmp_path / "run", 5)
+    assert "Another process is training in" in done.stderr
+    assert in_another_process("cvae", tmp_path / "run", 5).returncode == 0
+
+
 def test_another_format_is_an_error_that_says_so(tmp_path):
     path = checkpoints.find(saved(tmp_path)) / "config.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
@@ -166,9 +214,9 @@ def test_another_format_is_an_error_that_says_so(tmp_path):
 
 def test_latest_that_points_nowhere_or_outside_is_an_error(tmp_path):
     run = saved(tmp_path)
-    for line in ("step-000999", "../run/step-000006", ""):
+    for line in ("step-000999", "../run/step-000006", "", "..", "x" * 5000):
         (run / "latest").write_text(line + "\n")
-        with pytest.raises(T2IError, match="not a folder beside it"):
+        with pytest.raises(T2IError, match="not a checkpoint's folder beside it"):
             checkpoints.find(run)
 
 

@@ -10,7 +10,7 @@ from toys import ToyGAN, tiny_cvae, tiny_images
 
 from t2i_course.contract import Condition, RowGenerator, T2IError
 from t2i_course.models.vae import CVAE
-from t2i_course.training import checkpoints
+from t2i_course.training import checkpoints, engine
 from t2i_course.training.engine import batch_indices, train
 from t2i_course.training.log import read
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
@@ -94,10 +94,18 @@ def test_autocast_is_on_inside_the_loss():
     assert seen == [torch.bfloat16] * 2 + [torch.float32] * 2
 
 
-def test_precision_auto_is_probed_without_touching_the_run_and_stands_on_the_card(tmp_path):
+def test_precision_auto_is_probed_without_touching_the_run_and_stands_on_the_card(
+    tmp_path, monkeypatch
+):
     run = train(tiny_cvae(), tiny_images(), settings(precision="auto"), tmp_path, progress=False)
     card = checkpoints.read_json(checkpoints.find(tmp_path), "card.json")
     assert card["precision"] in ("fp32", "bf16")
+    for fastest in ("fp32", "bf16"):  # whatever the clock says
+        monkeypatch.setattr(engine, "fastest_precision", lambda *_, fastest=fastest: fastest)
+        folder = tmp_path / fastest
+        train(tiny_cvae(), tiny_images(), settings(precision="auto"), folder, progress=False)
+        probed = checkpoints.read_json(checkpoints.find(folder), "card.json")["precision"]
+        assert probed == fastest
     again = train(tiny_cvae(), tiny_images(), settings(precision=card["precision"]), progress=False)
     assert same(run.family, again.family)
 
@@ -153,9 +161,16 @@ def test_ema_is_the_weighted_mean_of_the_weights_so_far(tmp_path):
     assert all(torch.equal(v, own[k]) for k, v in run.family.state_dict().items())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("family", [tiny_cvae, ToyGAN])
-def test_interrupted_and_resumed_ends_bit_for_bit_where_the_unbroken_run_does(tmp_path, family):
-    own = settings(ema=0.9, checkpoint_every=4, steps=9)
+def test_interrupted_and_resumed_ends_bit_for_bit_where_the_unbroken_run_does(
+    tmp_path, family, number
+):
+    optimizer = OptimizerSettings(
+        lr=0.01, betas=(0.5, 0.9), weight_decay=0.1, warmup=3, schedule="cosine", clip=0.2
+    )
+    optimizers = {name: optimizer for name in family().networks}
+    own = settings(ema=0.9, checkpoint_every=4, steps=9, optimizers=optimizers)
     unbroken = train(family(), tiny_images(), own, tmp_path / "a", progress=False)
 
     class CtrlC(type(tiny_images())):
@@ -164,7 +179,7 @@ def test_interrupted_and_resumed_ends_bit_for_bit_where_the_unbroken_run_does(tm
         def batch(self, index, generator):
             CtrlC.calls += 1
             if CtrlC.calls == 6:  # one call checks the data, so this is in the fifth step
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             return super().batch(index, generator)
 
     pressed = CtrlC(**vars(tiny_images()))
@@ -177,6 +192,51 @@ def test_interrupted_and_resumed_ends_bit_for_bit_where_the_unbroken_run_does(tm
     for row in (*logs[0], *logs[1]):
         del row["seconds"]
     assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == list(range(1, 10))
+
+
+def test_a_second_ctrl_c_stops_at_once_and_the_family_is_left_whole():
+    class Impatient(ToyGAN):
+        def loss(self, name, images, condition, generator):
+            signal.raise_signal(signal.SIGINT)
+            return super().loss(name, images, condition, generator)
+
+    family = Impatient()
+    with pytest.raises(KeyboardInterrupt):
+        train(family, tiny_images(), settings(), progress=False)
+    assert all(p.requires_grad for p in family.parameters()) and not family.training
+
+
+def test_a_step_uses_the_schedule_the_betas_and_the_weight_decay(monkeypatch):
+    """Oracle: what torch's AdamW is given, step by step."""
+    seen = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *args, **kwargs):
+        group = self.param_groups[0]
+        seen.append((group["lr"], tuple(group["betas"]), group["weight_decay"]))
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    own = OptimizerSettings(betas=(0.5, 0.9), weight_decay=0.1, warmup=2, schedule="cosine")
+    train(tiny_cvae(), tiny_images(), settings(optimizers={"cvae": own}), progress=False)
+    assert seen == [(own.lr_at(i, 6), (0.5, 0.9), 0.1) for i in range(6)]
+    assert len({lr for lr, _, _ in seen}) > 3
+
+
+def test_training_works_inside_no_grad():
+    with torch.no_grad():
+        run = train(tiny_cvae(), tiny_images(), settings(), progress=False)
+    assert not same(run.family, tiny_cvae())
+
+
+def test_dropout_is_refused_because_it_draws_from_the_global_generator():
+    class Drops(ToyGAN):
+        def __init__(self):
+            super().__init__()
+            self.generator.append(torch.nn.Dropout(0.5))
+
+    with pytest.raises(T2IError, match="global generator"):
+        train(Drops(), tiny_images(), settings(), progress=False)
 
 
 def test_a_finished_run_is_read_not_trained_again(tmp_path):
@@ -204,7 +264,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_is_safe(tmp_path
             Broken.calls += name == "generator"
             return loss * (float("nan") if Broken.calls == 7 else 1), numbers
 
-    own = settings(steps=20, checkpoint_every=5, log_every=100)
+    own = settings(steps=20, checkpoint_every=4, log_every=5)
     with pytest.raises(T2IError, match="'generator' is not finite at step 7") as error:
         train(Broken(), tiny_images(), own, tmp_path, progress=False)
     assert "step-000005" in str(error.value)
@@ -241,7 +301,15 @@ def test_a_run_of_other_settings_in_the_folder_is_an_error_and_stays(tmp_path):
     with pytest.raises(T2IError, match="data.images is 50 there and 40 here"):
         train(tiny_cvae(), tiny_images(40), settings(), tmp_path, progress=False)
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
-    train(tiny_cvae(), tiny_images(), settings(log_every=3), tmp_path, progress=False)
+    with pytest.raises(T2IError, match="family.seed is 0 there and 5 here"):
+        other = CVAE(tiny_cvae().settings, seed=5)
+        train(other, tiny_images(), settings(), tmp_path, progress=False)
+    inverted = tiny_images()
+    object.__setattr__(inverted, "images", 255 - inverted.images)
+    with pytest.raises(T2IError, match="data.sha256"):
+        train(tiny_cvae(), inverted, settings(), tmp_path, progress=False)
+    same_run = settings(log_every=3, micro_batches=2)
+    train(tiny_cvae(), tiny_images(), same_run, tmp_path, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +317,7 @@ def test_a_run_of_other_settings_in_the_folder_is_an_error_and_stays(tmp_path):
     [
         ({"micro_batches": 3}, "multiple of 3"),
         ({"optimizers": {"decoder": OptimizerSettings()}}, "no network of 'cvae' named 'decoder'"),
+        ({"batch_size": 51}, "more than the 50 images"),
     ],
 )
 def test_settings_that_do_not_fit_are_an_error(change, message):
@@ -260,7 +329,7 @@ def test_settings_that_do_not_fit_are_an_error(change, message):
     ("values", "message"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"steps": 1, "precision": "fp61"}, "Did you mean 'fp16'|Did you mean 'fp32'|Known: auto"),
+        ({"steps": 1, "precision": "fp33"}, "Did you mean 'fp32'"),
         ({"steps": 1, "ema": 1.0}, "ema must be in"),
     ],
 )

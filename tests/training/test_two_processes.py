@@ -33,7 +33,7 @@ def test_processes_that_would_train_alone_are_told_how_to_join(tmp_path):
     """Without the variable Accelerate sees no GPU and lets each process train the whole batch."""
     done = launch(tmp_path, *ON_TWO, CUDA_VISIBLE_DEVICES="")
     assert done.returncode != 0 and "2 processes were launched" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("step-*"))
 
 
 @pytest.mark.slow
