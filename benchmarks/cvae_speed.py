@@ -5,13 +5,14 @@
 - tutorial: the loop of every tutorial: DataLoader over torchvision's FashionMNIST with ToTensor;
 - preloaded: the best plain loop we know: the whole set as one tensor, fused Adam, no logging.
 
-Same model, same batch of 128, same threads, fp32. Writes benchmarks/results/cvae_speed.md.
+Same model, same batch of 128, same threads. Writes benchmarks/results/cvae_speed.md.
 """
 
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,10 +23,11 @@ from torchvision.datasets import FashionMNIST
 from t2i_course.conditioning.one_hot import one_hot
 from t2i_course.contract import Condition
 from t2i_course.data import fashion
+from t2i_course.data.labelled import LabelledImages
 from t2i_course.models.vae import CVAE, kl_to_standard_normal, reparameterise
 from t2i_course.places import data_root
 from t2i_course.training.engine import train
-from t2i_course.training.settings import OptimizerSettings, TrainSettings
+from t2i_course.training.settings import TrainSettings
 
 BATCH = 128
 
@@ -42,12 +44,12 @@ def plain_loss(model: CVAE, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return (nll + kl_to_standard_normal(mu, logvar)).mean()
 
 
-def tutorial() -> None:
-    data = FashionMNIST(str(data_root()), train=True, transform=transforms.ToTensor())
+def tutorial(data: LabelledImages) -> None:
+    images = FashionMNIST(str(data_root()), train=True, transform=transforms.ToTensor())
     model = CVAE()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     total = 0.0
-    for x, y in DataLoader(data, BATCH, shuffle=True):
+    for x, y in DataLoader(images, BATCH, shuffle=True):
         optimizer.zero_grad()
         loss = plain_loss(model, x, y)
         loss.backward()
@@ -55,57 +57,63 @@ def tutorial() -> None:
         total += loss.item()
 
 
-def preloaded() -> None:
-    data, model = fashion.load("train", "fashion"), CVAE()
-    x, y = data.pixels(), data.labels
+def preloaded(data: LabelledImages, precision: str) -> None:
+    x, y, model = data.pixels(), data.labels, CVAE()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     for index in torch.randperm(len(x)).split(BATCH):
         optimizer.zero_grad()
-        plain_loss(model, x[index], y[index]).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = plain_loss(model, x[index], y[index])
+        loss.backward()
         optimizer.step()
 
 
-def ours() -> None:
-    data = fashion.load("train", "fashion")
+def ours(data: LabelledImages, precision: str) -> None:
     steps = -(-len(data) // BATCH)
-    settings = TrainSettings(
-        steps=steps, batch_size=BATCH, precision="fp32", optimizers={"cvae": OptimizerSettings()}
-    )
+    settings = TrainSettings(steps=steps, batch_size=BATCH, precision=precision)
     train(CVAE(), data, settings, progress=False)
 
 
-def seconds(loop: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    loop()
-    return time.perf_counter() - start
+LOOPS: dict[str, Callable[[LabelledImages], None]] = {
+    "tutorial, fp32": tutorial,
+    "preloaded, fp32": partial(preloaded, precision="fp32"),
+    "preloaded, bf16": partial(preloaded, precision="bf16"),
+    "ours, fp32": partial(ours, precision="fp32"),
+    "ours, bf16": partial(ours, precision="bf16"),
+}
 
 
-if __name__ == "__main__":
-    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    loops = {"tutorial": tutorial, "preloaded": preloaded, "ours": ours}
-    for loop in (preloaded, ours):  # warm up
-        loop()
-    times: dict[str, list[float]] = {name: [] for name in loops}
+def main(epochs: int) -> None:
+    data = fashion.load("train", "fashion")
+    for loop in list(LOOPS.values())[1:]:  # warm up
+        loop(data)
+    times: dict[str, list[float]] = {name: [] for name in LOOPS}
     for _ in range(epochs):
-        for name, loop in loops.items():
-            times[name].append(seconds(loop))
+        for name, loop in LOOPS.items():
+            start = time.perf_counter()
+            loop(data)
+            times[name].append(time.perf_counter() - start)
     lines = [
         f"# Seconds an epoch of the one-hot CVAE ({epochs} epochs of each, in turn)",
         "",
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, fp32, batch {BATCH}; "
-        "reading the data included.",
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}. A ratio is "
+        "the median over the rounds of a loop's time over ours in the same round.",
         "",
-        "| loop | median | least | most | times ours (median of the paired ratios) |",
-        "| --- | --- | --- | --- | --- |",
+        "| loop | median | least | most | over ours, fp32 | over ours, bf16 |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, values in times.items():
-        ratio = statistics.median(a / b for a, b in zip(values, times["ours"], strict=True))
-        middle = statistics.median(values)
-        lines.append(
-            f"| {name} | {middle:.2f} | {min(values):.2f} | {max(values):.2f} | {ratio:.2f} |"
-        )
+        row = [f"{f(values):.2f}" for f in (statistics.median, min, max)]
+        for ours_name in ("ours, fp32", "ours, bf16"):
+            ratios = [a / b for a, b in zip(values, times[ours_name], strict=True)]
+            row.append(f"{statistics.median(ratios):.2f}")
+        lines.append(f"| {name} | {' | '.join(row)} |")
     text = "\n".join(lines) + "\n"
     out = Path(__file__).parent / "results" / "cvae_speed.md"
     out.parent.mkdir(exist_ok=True)
     out.write_text(text, encoding="utf-8")
     print(text)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

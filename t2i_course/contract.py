@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Protocol, Self, Union, get_args, get_origin, get_type_hints
@@ -228,19 +229,17 @@ class RowGenerator:
         self.rows = range(rows) if isinstance(rows, int) else rows
         require(self.rows.step == 1, f"rows must be consecutive, not {self.rows}.")
         self.device = torch.device(device)
-        first = self.rows.start // self.BLOCK
-        last = -(-self.rows.stop // self.BLOCK)
-        self._offset = self.rows.start - first * self.BLOCK
-        self._generators = [
-            torch.Generator().manual_seed(seed_of(*key, block)) for block in range(first, last)
-        ]
+
+    @cached_property
+    def _generators(self) -> list[torch.Generator]:
+        blocks = range(self.rows.start // self.BLOCK, -(-self.rows.stop // self.BLOCK))
+        return [torch.Generator().manual_seed(seed_of(*self.key, block)) for block in blocks]
 
     def _draw(self, function: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         blocks = [function((self.BLOCK, *shape), generator=g) for g in self._generators]
         drawn = torch.cat(blocks) if blocks else torch.empty(0, *shape)
-        return drawn[self._offset : self._offset + len(self.rows)].to(
-            self.device, non_blocking=True
-        )
+        offset = self.rows.start % self.BLOCK
+        return drawn[offset : offset + len(self.rows)].to(self.device, non_blocking=True)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, float32 `[B, *shape]`."""

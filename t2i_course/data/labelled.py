@@ -61,7 +61,7 @@ class LabelledImages:
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """The selected images as float32 `[B, C, H, W]` in [0, 1]."""
-        return self.images[index].float().div_(255)
+        return self.images[index] / 255
 
     def condition(self, labels: Tensor | None = None) -> Condition:
         """The condition for the given labels `[B]`, or for all the set's own."""

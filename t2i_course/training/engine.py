@@ -89,7 +89,7 @@ def batch_indices(seed: int, step: int, batch_size: int, size: int) -> Tensor:
         epoch, first = divmod(place, size)
         parts.append(_order(seed, epoch, size)[first : first + end - place])
         place += len(parts[-1])
-    return torch.cat(parts)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 @functools.lru_cache(maxsize=2)
@@ -174,16 +174,15 @@ class _Training:
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
         self.ema = EMA(family, settings.ema) if settings.ema else None
         self.losses: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, Any] = {}
+        self.optimizers: dict[str, torch.optim.AdamW] = {}
         for name, network in family.networks.items():
             self._freeze_all_but(name)  # so that DistributedDataParallel watches this network only
             own = settings.optimizers.get(name, OptimizerSettings())
-            optimizer = torch.optim.AdamW(
+            # Not prepared by Accelerate: without fp16 there is no loss scale that it would apply.
+            self.optimizers[name] = torch.optim.AdamW(
                 network.parameters(), own.lr, own.betas, weight_decay=own.weight_decay, fused=True
             )
-            self.losses[name], self.optimizers[name] = self.accelerator.prepare(
-                _LossOf(family, name), optimizer
-            )
+            self.losses[name] = self.accelerator.prepare(_LossOf(family, name))
         self.step, self.before = 0, Cost(0.0, 0.0, 0)
         if start is not None:
             self._restore(start)
@@ -253,7 +252,7 @@ class _Training:
             optimizer = self.optimizers[name]
             for group in optimizer.param_groups:
                 group["lr"] = own.lr_at(step, settings.steps)
-            optimizer.zero_grad()
+            self.family.networks[name].zero_grad()
             total: dict[str, Tensor] = {}
             for i, (rows, (images, condition)) in enumerate(zip(self.rows, batches, strict=True)):
                 last = i == len(batches) - 1
@@ -261,9 +260,10 @@ class _Training:
                 with nullcontext() if last else self.accelerator.no_sync(loss_of):
                     # Detached: what one loss asks of the images' gradients is not the next one's.
                     loss, numbers = loss_of(images.detach(), condition, generator)
-                    self.accelerator.backward(loss / len(batches))
+                    share = loss if len(batches) == 1 else loss / len(batches)
+                    share.backward()
                 for key, value in {"loss": loss, **numbers}.items():
-                    part = value.detach() / len(batches)
+                    part = value.detach() / len(batches) if len(batches) > 1 else value.detach()
                     total[key] = total[key] + part if key in total else part
             if own.clip is not None:
                 total["grad_norm"] = self.accelerator.clip_grad_norm_(
@@ -285,7 +285,7 @@ class _Training:
     def _freeze_all_but(self, name: str) -> None:
         if len(self.family.networks) > 1:
             self.family.requires_grad_(False)
-        self.family.networks[name].requires_grad_(True)
+            self.family.networks[name].requires_grad_(True)
 
     def _flush(self, interrupted: bool) -> bool:
         """Write a row of the log; True if any process was interrupted.

@@ -34,7 +34,7 @@ class Log:
     def add(self, network: str, numbers: Mapping[str, Tensor]) -> None:
         """Numbers (scalars on any device) of one step of one network."""
         for name, value in numbers.items():
-            self._pending.setdefault(f"{network}/{name}", []).append(value.detach().float())
+            self._pending.setdefault(f"{network}/{name}", []).append(value.detach())
 
     def flush(
         self, step: int, seconds: float, reduce: Callable[[Tensor], Tensor] | None = None
@@ -53,7 +53,7 @@ class Log:
         row = {"step": float(step), "seconds": round(seconds, 3)}
         broken: list[tuple[int, str, Tensor]] = []
         for name, values in self._pending.items():
-            steps = torch.stack(values)
+            steps = torch.stack(values).float()
             steps = steps if reduce is None else reduce(steps)
             row[name] = steps.double().mean().item()
             if name.endswith("/loss") and not math.isfinite(row[name]):
