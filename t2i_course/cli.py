@@ -10,7 +10,7 @@ import click
 
 from t2i_course import __version__
 from t2i_course.errors import T2IError, unknown
-from t2i_course.places import data_root, runs_root
+from t2i_course.places import data_root, runs_root, shown
 from t2i_course.recipes import RECIPES
 
 FOLDERS = """
@@ -55,7 +55,7 @@ def demo(out: Path | None) -> None:
     from t2i_course.demo import demo as run_demo
 
     path = run_demo(out or runs_root() / "demo", say=click.echo)
-    click.echo(f"The report: {path}")
+    click.echo(f"The report: {shown(path)}")
 
 
 def _recipe_help() -> str:
@@ -118,7 +118,7 @@ def train(
     if not result.finished:
         sys.exit(130)
     what = "`t2i sample" if recipe.family != "classifier" else "`t2i ship"
-    click.echo(f"Trained: {folder}. Go on with {what} {folder}`.")
+    click.echo(f"Trained: {shown(folder)}. Go on with {what} {shown(folder)}`.")
 
 
 def _setting(change: str) -> tuple[str, Any]:

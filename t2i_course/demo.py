@@ -11,6 +11,7 @@ from t2i_course.contract import Family, T2IError
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.models.vae import CVAE
+from t2i_course.places import shown
 from t2i_course.sampling import INVALID, draw, label_rows
 from t2i_course.show import plots, report
 from t2i_course.training.engine import Run, train
@@ -39,7 +40,7 @@ def demo(folder: Path, say: Callable[[str], None] = print) -> Path:
     run_folder = folder / f"cvae-{source}"
     say(f"Training the one-hot CVAE on {data.title}: {settings.steps:,} steps.")
     profile = profiles.current()
-    command = f"t2i train {RECIPE} --data {source} --run {run_folder.as_posix()}"
+    command = f"t2i train {RECIPE} --data {source} --run {shown(run_folder)}"
     if profile.name != "laptop":
         command = f"T2I_PROFILE={profile.name} {command}"
     runs.note(run_folder, recipe=RECIPE, source=source, command=command)
@@ -78,7 +79,7 @@ def _report(
 ) -> Path:
     model, log = run.family, run.log
     assert isinstance(model, CVAE) and run.folder is not None
-    folder = run.folder.as_posix()
+    folder = shown(run.folder)
     drawn = report.Picture(
         plots.png(_drawn_grid(model, None)),
         f"Samples of the CVAE, {COLUMNS} of each of ten garments, one garment a row.",

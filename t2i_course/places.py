@@ -9,6 +9,12 @@ def data_root() -> Path:
     return Path(os.environ.get("T2I_DATA") or Path.home() / ".cache" / "t2i-course")
 
 
+def shown(path: Path) -> str:
+    """The path as a command shows it: from the current folder, where it is inside."""
+    whole, here = path.resolve(), Path.cwd()
+    return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else path.as_posix()
+
+
 def runs_root() -> Path:
     """Where runs are kept: `T2I_RUNS`, or the folder `runs` of the current one."""
     return Path(os.environ.get("T2I_RUNS") or "runs")

@@ -237,7 +237,7 @@ class _Training:
             if row:
                 # Several processes see the signal at different steps and agree on it here.
                 stop = self._flush(interrupt.requested) or stop
-                bar.set_postfix_str(self.log.summary())
+                bar.set_postfix_str(self.log.summary(), refresh=False)
             if save or stop:
                 self._save()
 
