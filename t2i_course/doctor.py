@@ -140,6 +140,9 @@ def _zoo() -> list[Finding]:
 def _runs_folder() -> list[Finding]:
     folder = runs_root()
     nearest = next(parent for parent in (folder, *folder.resolve().parents) if parent.is_dir())
+    if folder.exists() and not folder.is_dir():
+        mend = "Set T2I_RUNS to a folder, or move that file away."
+        return [Finding("runs", f"{folder} is a file", mend, True)]
     if not os.access(nearest, os.W_OK):
         mend = "Set T2I_RUNS to a folder that you may write to."
         return [Finding("runs", f"{nearest} cannot be written to", mend, True)]

@@ -54,6 +54,12 @@ def test_a_runs_folder_that_cannot_be_written_is_fatal(monkeypatch, tmp_path):
     assert finding("runs").fatal and "T2I_RUNS" in finding("runs").mend
 
 
+def test_a_file_in_the_place_of_the_runs_folder_is_fatal(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "file"))
+    assert finding("runs").fatal and "is a file" in finding("runs").found
+
+
 def test_an_empty_zoo_is_fatal(monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "ZOO", tmp_path)
     assert finding("zoo").fatal

@@ -101,18 +101,18 @@ class Log:
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """The rows of a log.csv; a last line that a killed process left unfinished is dropped."""
+    """The rows of a log.csv, up to the first that is not one (a kill may cut a line short)."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
         rows = list(csv.DictReader(file))
-    numbers = []
+    numbers: list[dict[str, float]] = []
     for row in rows:
         try:
             numbers.append({name: float(value) for name, value in row.items()})
         except (TypeError, ValueError):
             break
-    return numbers
+    return numbers if all("step" in row for row in numbers) else []
 
 
 def columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

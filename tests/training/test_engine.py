@@ -247,6 +247,14 @@ def test_a_finished_run_is_read_not_trained_again(tmp_path):
     assert again.cost.wall_seconds >= card["cost"]["wall_seconds"] > 0
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a,b\n1,2\n", b"step,seconds\n3,1\n4"])
+def test_a_spoilt_log_does_not_keep_a_run_from_going_on(tmp_path, content):
+    own = settings(checkpoint_every=3)
+    train(tiny_cvae(), tiny_images(), own, tmp_path, progress=False)
+    (tmp_path / "log.csv").write_bytes(content)
+    assert train(tiny_cvae(), tiny_images(), own, tmp_path, progress=False).finished
+
+
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
     train(
         tiny_cvae(), tiny_images(), settings(checkpoint_every=1, keep=2), tmp_path, progress=False
