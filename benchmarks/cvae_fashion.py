@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from t2i_course import evaluation, recipes, runs
+from t2i_course.contract import write_whole
 from t2i_course.data import fashion
 from t2i_course.models.vae import CVAE
 
@@ -53,9 +54,7 @@ def main(epochs: int, seeds: int) -> None:
         each = " | ".join(f"{number:.4g}" for number in numbers)
         lines.append(f"| {name} | {statistics.mean(numbers):.4g} | {each} |")
     text = "\n".join(lines) + "\n"
-    out = Path(__file__).parent / "results" / "cvae_fashion.md"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    write_whole(Path(__file__).parent / "results" / "cvae_fashion.md", text)
     print(text)
 
 

@@ -21,7 +21,7 @@ from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
 from t2i_course.conditioning.one_hot import one_hot
-from t2i_course.contract import Condition
+from t2i_course.contract import Condition, write_whole
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.models.vae import CVAE, kl_to_standard_normal, reparameterise
@@ -109,9 +109,7 @@ def main(epochs: int) -> None:
             row.append(f"{statistics.median(ratios):.2f}")
         lines.append(f"| {name} | {' | '.join(row)} |")
     text = "\n".join(lines) + "\n"
-    out = Path(__file__).parent / "results" / "cvae_speed.md"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    write_whole(Path(__file__).parent / "results" / "cvae_speed.md", text)
     print(text)
 
 

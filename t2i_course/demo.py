@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 
 from t2i_course import evaluation, profiles, recipes, runs
@@ -85,8 +84,9 @@ def _report(
         f"Samples of the CVAE, {COLUMNS} of each of ten garments, one garment a row.",
         "Drawn by the model.",
     )
+    images = test.pixels(test.each_class(COLUMNS).flatten())
     real = report.Picture(
-        plots.png(plots.grid(_real_grid(test), COLUMNS, row_labels=test.classes)),
+        plots.png(plots.grid(images, COLUMNS, row_labels=test.classes)),
         f"Images of {test.title}, {COLUMNS} of each of ten garments, one garment a row.",
         f"For comparison: {test.title}.",
     )
@@ -171,8 +171,3 @@ def score_table(result: evaluation.Evaluation) -> report.Table:
 def _drawn_grid(model: Family, label: str | None) -> Figure:
     vectors, names = label_rows(label)
     return plots.grid(draw(model, vectors, COLUMNS), COLUMNS, row_labels=names)
-
-
-def _real_grid(test: LabelledImages) -> torch.Tensor:
-    rows = [(test.labels == k).nonzero()[:COLUMNS, 0] for k in range(len(test.classes))]
-    return test.pixels(torch.cat(rows))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from t2i_course import evaluation, runs
-from t2i_course.contract import file_sha256, require
+from t2i_course.contract import Family, file_sha256, require
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.metrics.frechet import whitening
@@ -55,8 +55,8 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
         whiten(model, train)
         scores = {"test_accuracy": evaluation.judge_accuracy(model, test)}
     else:
-        family = runs.load_family(run)
-        result = evaluation.evaluate(family, runs.load_judge(data), train, test, progress=True)
+        assert isinstance(model, Family)
+        result = evaluation.evaluate(model, runs.load_judge(data), train, test, progress=True)
         scores = {key: score.value for key, score in result.scores.items()}
     weights = model.state_dict()
     for parameter_name, _ in model.named_parameters():  # buffers keep their full precision

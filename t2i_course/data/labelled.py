@@ -63,6 +63,17 @@ class LabelledImages:
         """The selected images as float32 `[B, C, H, W]` in [0, 1]."""
         return self.images[index] / 255
 
+    def each_class(self, count: int) -> Tensor:
+        """Where the first `count` images of each class are: indices `[K, count]`.
+
+        Raises:
+            T2IError: if a class has fewer.
+        """
+        found = [(self.labels == k).nonzero()[:count, 0] for k in range(len(self.classes))]
+        fewest = min(map(len, found))
+        require(fewest == count, f"{self.title} has only {fewest} images of a class, not {count}.")
+        return torch.stack(found)
+
     def condition(self, labels: Tensor | None = None) -> Condition:
         """The condition for the given labels `[B]`, or for all the set's own."""
         return Condition.of(self.vectors[self.labels if labels is None else labels])

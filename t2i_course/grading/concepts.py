@@ -6,7 +6,6 @@ can collect them. This is no examination: a learner can write anything into that
 """
 
 import csv
-import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from t2i_course.errors import T2IError, unknown
+from t2i_course.places import runs_root
 
 __all__ = ["Gain", "Question", "ask", "gain", "mark", "normalised_gain", "questions"]
 
@@ -100,7 +100,7 @@ def mark(notebook: str, *, before: str | None = None, after: str | None = None) 
         print(f"{head}: in {when}={answers!r}, replace each ? by a letter from a to d.")
         return
     right = [letter == question.answer for letter, question in zip(answers, asked, strict=True)]
-    path = Path(os.environ.get("T2I_RUNS", "runs")) / "concepts.csv"
+    path = runs_root() / "concepts.csv"
     _keep(path, notebook, when, sum(right), answers)
     print(f"{sum(right)} of {len(asked)} right.")
     if when == "after":

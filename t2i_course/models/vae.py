@@ -36,7 +36,12 @@ def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
 
     `[B, latent_dim]` twice to `[B]` (Kingma and Welling 2014, appendix B).
     """
-    return 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=1)
+    return kl_of_each_latent(mu, logvar).sum(dim=1)
+
+
+def kl_of_each_latent(mu: Tensor, logvar: Tensor) -> Tensor:
+    """The terms of `kl_to_standard_normal`, one for each latent: `[B, latent_dim]`."""
+    return 0.5 * (mu**2 + logvar.exp() - logvar - 1)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ under each section the command that makes it again.
 """
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from t2i_course.contract import T2IError, require
+from t2i_course.contract import require, write_whole
 from t2i_course.show.plots import check_alt
 
 __all__ = ["Picture", "Section", "Table", "write"]
@@ -93,15 +92,7 @@ def write(path: str | Path, title: str, intro: str, sections: Sequence[Section])
     """
     page = _template().render(title=title, intro=intro, sections=sections)
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(page, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError as error:
-        raise T2IError(f"The report cannot be written to {path}: {error.strerror}.") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, page)
     return path
 
 

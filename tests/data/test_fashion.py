@@ -59,6 +59,16 @@ def test_a_batch_is_pixels_in_range_with_one_hot_conditions():
     assert condition.vector.sum(1).eq(1).all() and condition.present.all()
 
 
+def test_each_class_finds_the_first_images_of_every_class_or_says_there_are_too_few():
+    data = fashion.load("train", "sketches", limit=200)
+    found = data.each_class(3)
+    assert found.shape == (10, 3)
+    for k, index in enumerate(found):
+        assert index.tolist() == [i for i, label in enumerate(data.labels) if label == k][:3]
+    with pytest.raises(T2IError, match="has only 20 images of a class, not 21"):
+        data.each_class(21)
+
+
 def test_auto_takes_the_stand_in_only_where_it_was_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("T2I_DATA", str(tmp_path))
     with pytest.raises(T2IError) as error:
