@@ -155,14 +155,17 @@ def _report(
 
 
 def score_table(result: evaluation.Evaluation) -> report.Table:
-    """The scores, each with its floor or ceiling and what it was made with."""
+    """The scores, each with its interval, its floor or ceiling, and what it was made with."""
     rows = []
     for score in result.scores.values():
         bound = f"floor {score.floor:.3g}" if score.floor is not None else ""
         bound = f"ceiling {score.ceiling:.3g}" if score.ceiling is not None else bound
         times = f"{score.times_floor:.1f}" if score.times_floor is not None else ""
         by = f"{score.features} {score.features_sha256[:6]}" if score.features else score.note
-        rows.append([score.name, f"{score.value:.4g}", bound, times, f"{score.samples:,}", by])
+        value = f"{score.value:.4g}"
+        if score.low is not None:
+            value += f" ({score.low:.4g} to {score.high:.4g})"
+        rows.append([score.name, value, bound, times, f"{score.samples:,}", by])
     header = ["score", "value", "real images", "times the floor", "images", "made with"]
     notes = {score.note for score in result.scores.values() if score.features and score.note}
     return report.Table(header, rows, "; ".join(sorted(notes)))

@@ -22,10 +22,14 @@ class Score:
         reference: the data it was compared with, with split and count; "" if the metric has none.
         floor: what real images score against other real ones, where lower is better.
         ceiling: what real images score, where higher is better.
+        low: lower end of the value's interval, or None.
+        high: its upper end.
+        interval: what the interval was made from, such as "5 sampling seeds"; never the bootstrap.
         note: what a reader must know besides, such as that the data is a stand-in.
 
     Raises:
-        T2IError: if a number is not finite or `samples` is not positive.
+        T2IError: if a number is not finite, `samples` is not positive, or the interval does not
+            hold the value or does not say what it was made from.
     """
 
     name: str
@@ -37,21 +41,33 @@ class Score:
     reference: str = ""
     floor: float | None = None
     ceiling: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
         require(self.samples >= 1, f"{self.name} is of {self.samples} samples: it needs some.")
-        for part in ("value", "floor", "ceiling"):
+        for part in ("value", "floor", "ceiling", "low", "high"):
             number = getattr(self, part)
             require(
                 number is None or math.isfinite(number),
                 f"The {part} of {self.name} is {number}: look at the features it was made from.",
             )
+        if (self.low, self.high, self.interval) != (None, None, ""):
+            require(
+                self.low is not None
+                and self.high is not None
+                and self.low <= self.value <= self.high
+                and self.interval != "",
+                f"The interval of {self.name} needs both ends, with the value between them, and "
+                "what it was made from.",
+            )
 
     @property
     def times_floor(self) -> float | None:
-        """The value over the floor; None without a floor, or with one of 0."""
-        return self.value / self.floor if self.floor else None
+        """The value over the floor; None without a floor above 0."""
+        return self.value / self.floor if self.floor and self.floor > 0 else None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; `Score(**fields)` is the score again."""
@@ -59,6 +75,8 @@ class Score:
 
     def __str__(self) -> str:
         parts = []
+        if self.low is not None and self.high is not None:
+            parts.append(f"{_short(self.low)} to {_short(self.high)}, {self.interval}")
         if self.floor is not None:
             times = self.times_floor
             of = "" if times is None else f"{_short(times)} x the "

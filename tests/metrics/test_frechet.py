@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from t2i_course.errors import T2IError
-from t2i_course.metrics.frechet import Moments, frechet_distance, whitening
+from t2i_course.metrics.frechet import Moments, frechet_distance, frechet_infinity, whitening
 
 seeds = st.integers(0, 2**32)
 
@@ -73,6 +73,29 @@ def test_a_set_is_at_distance_zero_from_itself_and_v_squared_from_itself_moved_b
     rounding = 1e-12 * x.square().sum().item()
     assert 0 <= distance(x, x) <= rounding
     assert distance(x, x + v) == pytest.approx(v.square().sum().item(), abs=rounding)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.1, 1.2)])
+def test_the_bias_vanishes_at_infinite_samples(shift: float, scale: float) -> None:
+    """Oracle: d² = |μ|² + Σ (1 - σ)² of the Gaussians that were drawn from, known exactly."""
+    D, N, repeats = 24, 600, 10
+    real = gaussian(torch.full((D,), shift), scale**2 * torch.eye(D))
+    truth = D * (shift**2 + (1 - scale) ** 2)
+    drawn = [normal(N, D, seed=seed) for seed in range(repeats)]
+    finite = torch.tensor([frechet_distance(Moments.of(x), real) for x in drawn]) - truth
+    infinite = torch.tensor([frechet_infinity(x, real) for x in drawn]) - truth
+    assert finite.mean() > 0.2  # about D (D + 4) / 4N
+    assert abs(infinite.mean()) < min(0.1 * finite.mean(), 3 * infinite.std() / repeats**0.5 + 0.01)
+
+
+def test_the_bootstrap_interval_does_not_hold_the_estimate() -> None:
+    """Why no interval here is a bootstrap: redrawn with replacement, a set is always farther."""
+    x, y = Moments.of(normal(2000, 16, seed=0)), normal(500, 16, seed=1)
+    rows = [
+        torch.randint(500, (500,), generator=torch.Generator().manual_seed(i)) for i in range(99)
+    ]
+    redrawn = [frechet_distance(x, Moments.of(y[row])) for row in rows]
+    assert min(redrawn) > frechet_distance(x, Moments.of(y))
 
 
 def test_rank_deficient_sets_lose_no_digits() -> None:
@@ -175,3 +198,5 @@ def test_a_wrong_use_says_what_is_wrong() -> None:
         whitening(two)
     with pytest.raises(T2IError, match="floor"):
         whitening(two, floor=0.0)
+    with pytest.raises(T2IError, match="takes over 8 images, not 11"):
+        frechet_infinity(torch.ones(11, 2), two)

@@ -46,6 +46,26 @@ def test_a_line_shows_resize_ceiling_and_note_where_there_are_any() -> None:
     assert "distance 12,345.6 (" in str(dataclasses.replace(FRECHET, value=12345.6))
 
 
+def test_a_line_shows_the_interval_and_what_made_it() -> None:
+    score = dataclasses.replace(FRECHET, low=1.2, high=1.4, interval="5 sampling seeds")
+    assert str(score).startswith("Fréchet distance 1.23 (1.2 to 1.4, 5 sampling seeds; 4.1 x the")
+    assert Score(**json.loads(json.dumps(score.to_dict()))) == score
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"low": 1.0, "high": 2.0},
+        {"low": 1.0, "interval": "5 sampling seeds"},
+        {"interval": "5 sampling seeds"},
+        {"low": 1.3, "high": 1.4, "interval": "a bootstrap"},
+    ],
+)
+def test_an_interval_has_two_ends_an_origin_and_the_value_inside(parts: dict) -> None:
+    with pytest.raises(T2IError, match="interval of Fréchet distance needs both ends"):
+        dataclasses.replace(FRECHET, **parts)
+
+
 def test_a_score_without_features_names_none() -> None:
     assert str(Score("Share shown", 0.5, samples=40)) == "Share shown 0.5 (40 samples)"
 
@@ -53,6 +73,7 @@ def test_a_score_without_features_names_none() -> None:
 def test_times_floor_is_the_ratio_and_needs_a_floor_above_zero() -> None:
     assert FRECHET.times_floor == pytest.approx(4.1)
     assert dataclasses.replace(FRECHET, floor=None).times_floor is None
+    assert dataclasses.replace(FRECHET, floor=-0.1).times_floor is None
     without = dataclasses.replace(FRECHET, floor=0.0)
     assert without.times_floor is None
     assert "(floor 0; 10,000" in str(without)

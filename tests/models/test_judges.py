@@ -54,6 +54,14 @@ def test_whitened_features_have_zero_mean_and_unit_covariance_on_the_training_se
     torch.testing.assert_close(torch.cov(f.T), torch.eye(5).double(), atol=1e-3, rtol=0)
 
 
+def test_one_look_gives_features_and_logits_whatever_the_batch():
+    judge, images = small(), tiny_images(120).pixels()
+    judge.whiten(torch.arange(5.0), 2 * torch.eye(5))
+    features, logits = judge.look(images)
+    torch.testing.assert_close(logits, judge(images))
+    torch.testing.assert_close(features, 2 * (judge.raw_features(images) - torch.arange(5.0)))
+
+
 def test_the_hash_is_of_the_weights_and_of_nothing_else():
     a, b = small(), small()
     assert tensors_sha256(a.state_dict()) == tensors_sha256(b.state_dict())
