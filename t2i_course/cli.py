@@ -58,6 +58,11 @@ def demo(out: Path | None) -> None:
     click.echo(f"The report: {shown(path)}")
 
 
+SAMPLING = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting of the sampling."
+)
+
+
 def _recipe_help() -> str:
     return "\b\n" + "\n".join(f"{name:<20} {recipe.about}" for name, recipe in RECIPES.items())
 
@@ -71,6 +76,10 @@ def _recipe_help() -> str:
 @click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option("--steps", type=click.IntRange(1), help="In place of the recipe's epochs.")
 @click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Of training, in place of epochs."
+)
+@click.option("--clock", help="What a minute is: wall (by default), or cpu, summed over cores.")
+@click.option(
     "--seed", default=0, show_default=True, help="Of the weights and of all that is drawn."
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step, over all processes.")
@@ -83,7 +92,7 @@ def _recipe_help() -> str:
 )
 def train(
     name: str, run: Path | None, source: str | None, epochs: int | None, steps: int | None,
-    seed: int, changes: tuple[str, ...], **training: Any,
+    minutes: float | None, seed: int, changes: tuple[str, ...], **training: Any,
 ) -> None:  # fmt: skip
     """Train the recipe NAME, or go on with it where it was stopped.
 
@@ -109,8 +118,8 @@ def train(
         click.echo(f"Data: {data.title}.")
     chosen = {key: value for key, value in training.items() if value is not None}
     model, settings = recipes.prepare(
-        recipe, len(data), seed=seed, epochs=epochs, steps=steps,
-        settings=dict(_setting(change) for change in changes), **chosen,
+        recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
+        settings=dict(map(_setting, changes)), **chosen,
     )  # fmt: skip
     folder = run or runs_root() / name
     runs.note(folder, recipe=name, source=data.name, command=shlex.join(["t2i", *sys.argv[1:]]))
@@ -138,17 +147,26 @@ def _setting(change: str) -> tuple[str, Any]:
     "--count", default=12, show_default=True, type=click.IntRange(1, 100), help="Images a row."
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same images.")
-@click.option("--temperature", default=1.0, show_default=True, help="Spread of the latents.")
+@SAMPLING
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("samples.png"), show_default=True
 )
 def sample(
-    run: str, label: str | None, count: int, seed: int, temperature: float, out: Path
+    run: str, label: str | None, count: int, seed: int, changes: tuple[str, ...], out: Path
 ) -> None:
-    """Draw images from RUN: a run's folder, a checkpoint, or a shipped model."""
+    """Draw images from RUN: a run's folder, a checkpoint, or a shipped model.
+
+    Examples:
+
+    \b
+        t2i sample cvae-fashion --set temperature=0.7
+        t2i sample diffusion-fashion --label sandal --set w=2 --set steps=10
+    """
     from t2i_course import runs, sampling
 
-    path = sampling.draw_to_file(runs.load_family(run), out, label, count, seed, temperature)
+    family = runs.load_family(run)
+    settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
+    path = sampling.draw_to_file(family, out, label, count, seed, settings)
     click.echo(f"Drawn: {path}")
 
 
@@ -157,13 +175,21 @@ def sample(
 @click.option("--data", "source", help="fashion or sketches; by default what RUN was trained on.")
 @click.option("--samples", default=10_000, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="Of the samples.")
+@SAMPLING
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the scores as JSON.")
-def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | None) -> None:
+def evaluate(
+    run: str,
+    source: str | None,
+    samples: int,
+    seed: int,
+    changes: tuple[str, ...],
+    out: Path | None,
+) -> None:
     """Score RUN (a run's folder or a shipped model), each score with its floor or ceiling.
 
-    Fréchet distance and Inception Score in the features of a shipped classifier, class accuracy,
-    and the negative ELBO where the model has one. The scores also go to evaluation.json in the
-    run's folder.
+    Fréchet distance, KID, Inception Score, precision and recall in the features of a shipped
+    classifier, class accuracy, near copies of training images and near duplicates, and the negative
+    ELBO where the model has one. The scores also go to evaluation.json in the run's folder.
     """
     from t2i_course import evaluation, runs
     from t2i_course.data import fashion
@@ -174,9 +200,11 @@ def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | 
         source = runs.trained_on(run)
     train_set, test = (fashion.load(split, source) for split in ("train", "test"))
     judge = runs.load_judge(source)
+    settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
     result = evaluation.evaluate(
-        family, judge, train_set, test, samples=samples, seed=seed, progress=True
-    )
+        family, judge, train_set, test,
+        samples=samples, seed=seed, settings=settings, progress=True,
+    )  # fmt: skip
     for score in result.scores.values():
         click.echo(str(score))
     out = out or (Path(run) / "evaluation.json" if Path(run).is_dir() else None)
@@ -184,6 +212,42 @@ def evaluate(run: str, source: str | None, samples: int, seed: int, out: Path | 
         card = checkpoints.read_json(runs.find(run), "card.json")
         result.write(out, run=run, step=card["step"], trained_on=runs.trained_on(run))
         click.echo(f"Written: {out}")
+
+
+@cli.command()
+@click.option("--data", "source", help="fashion or sketches.", default="fashion", show_default=True)
+@click.option(
+    "--minutes",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Of training, for each family.",
+)
+@click.option(
+    "--clock",
+    default="wall",
+    show_default=True,
+    help="What a minute is: wall, or cpu (60 seconds of process time over all cores).",
+)
+@click.option("--samples", default=10_000, show_default=True, type=click.IntRange(1))
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Of sampling.")
+@click.option("--seed", default=0, show_default=True, help="Of the weights and the training.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Its folder; by default runs/compare-DATA."
+)
+def compare(source: str, out: Path | None, **how: Any) -> None:
+    """Train VAE, GAN and diffusion for equal time, score them, and write one table and one figure.
+
+    The first paper's comparison (its table 1 and figure 2), by class label. Interrupted, the same
+    command goes on where it was.
+    """
+    from t2i_course.compare import compare as run_compare
+
+    path = run_compare(
+        out or runs_root() / f"compare-{source}", source=source, say=click.echo, **how
+    )
+    click.echo((path.parent / "comparison.md").read_text(encoding="utf-8"))
+    click.echo(f"The report: {shown(path)}")
 
 
 @cli.command()

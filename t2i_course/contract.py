@@ -76,12 +76,14 @@ def _revive(name: str, hint: Any, value: Any) -> Any:
         return None if value is None else _revive(name, inner[0], value)
     if origin is dict and isinstance(value, Mapping):
         return {key: _revive(f"{name}.{key}", inner[1], item) for key, item in value.items()}
-    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
-        return tuple(_revive(name, kind, item) for kind, item in zip(inner, value, strict=True))
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        if len(value) == len(kinds):
+            return tuple(_revive(name, kind, item) for kind, item in zip(kinds, value, strict=True))
     if isinstance(hint, type) and issubclass(hint, Settings):
         return hint.from_dict(value)
     kind = (int, float) if hint is float else hint
-    if not origin and isinstance(value, kind) and not isinstance(value, bool):
+    if not origin and isinstance(value, kind) and isinstance(value, bool) == (hint is bool):
         return value
     raise T2IError(f"{name} must be of type {getattr(hint, '__name__', hint)}, not {value!r}.")
 
@@ -320,6 +322,7 @@ class Trainable(nn.Module, ABC):
 class Family(Trainable):
     """A generative family: a `Trainable` that draws images."""
 
+    sampling_type: ClassVar[type[Settings]]  # of the settings that `sample` takes
     image_shape: tuple[int, int, int]  # (C, H, W)
     conditional: ClassVar[bool] = False  # whether it looks at the condition at all
 
@@ -327,8 +330,7 @@ class Family(Trainable):
     def sample(self, condition: Condition, generator: RowGenerator, settings: Any = None) -> Tensor:
         """Images `[B, C, H, W]` in [0, 1] for the B rows of `condition`, on the family's device.
 
-        `settings` is the family's own frozen dataclass of sampling settings, or None for its
-        defaults.
+        `settings` is an instance of `sampling_type`, or None for its defaults.
         """
 
 

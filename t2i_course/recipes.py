@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from t2i_course.errors import unknown
+from t2i_course.errors import T2IError, unknown
 
 if TYPE_CHECKING:
     from t2i_course.contract import Trainable
@@ -22,8 +22,10 @@ class Recipe:
         data: "fashion" or "sketches".
         epochs: of that data; the smoke profile does a few steps instead.
         settings: of the model, where they differ from its defaults.
-        optimizer: of the model's only network, where it differs from the defaults.
-        batch_size, precision: see `TrainSettings`.
+        optimizer: of the model's networks, where it differs from the defaults.
+        networks: by a network's name, where its optimizer differs from that.
+        batch_size, precision, ema: see `TrainSettings`.
+        sampling: how it is drawn from, where that differs from the family's defaults.
     """
 
     about: str
@@ -32,8 +34,11 @@ class Recipe:
     epochs: int
     settings: Mapping[str, Any]
     optimizer: Mapping[str, Any]
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     batch_size: int = 128
     precision: str = "fp32"
+    ema: float = 0.0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 ADAM = {"lr": 1e-3}
@@ -46,6 +51,23 @@ RECIPES = {
     "vae-fashion": Recipe("the same without the label", "vae", "fashion", 50, {}, ADAM),
     "autoencoder-fashion": Recipe(
         "an autoencoder with the mean squared error", "autoencoder", "fashion", 20, {}, ADAM
+    ),
+    "conv-cvae-fashion": Recipe(
+        "a CVAE with convolutions, of the GAN's and the diffusion model's size",
+        "conv-cvae", "fashion", 20, {}, {"lr": 2e-3, "schedule": "cosine", "warmup": 100},
+        precision="auto",
+    ),
+    "gan-fashion": Recipe(
+        "a conditional GAN: projection discriminator, R1", "gan", "fashion", 12,
+        {"gamma": 1.0, "drop": 0.2}, {"lr": 1e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
+        networks={"discriminator": {"lr": 2e-3}}, batch_size=64, precision="auto", ema=0.999,
+    ),
+    "diffusion-fashion": Recipe(
+        "a small U-Net trained as a rectified flow", "diffusion", "fashion", 12, {},
+        {"lr": 1.5e-3, "betas": (0.9, 0.99), "muon": 4e-3, "schedule": "cosine", "warmup": 50,
+         "clip": 1.0},
+        batch_size=64, precision="auto", ema=0.999,
+        sampling={"w": 1.3, "precision": "bf16"},
     ),
     "features-fashion": Recipe(
         "the classifier whose features judge FashionMNIST's generators",
@@ -71,6 +93,7 @@ def prepare(
     seed: int = 0,
     epochs: int | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
     settings: Mapping[str, Any] | None = None,
     **training: Any,
 ) -> tuple["Trainable", "TrainSettings"]:
@@ -81,30 +104,38 @@ def prepare(
         images: size of the training set, which turns epochs into steps.
         seed: of the first weights and of everything that is drawn.
         epochs, steps: how long, instead of the recipe's; `steps` wins.
+        minutes: how long by the clock, instead of any of these.
         settings: of the model, over the recipe's.
         training: fields of `TrainSettings`, over the recipe's.
 
     Raises:
         T2IError: for a setting that does not exist or a value that is not allowed.
     """
+    if minutes is not None and (epochs, steps) != (None, None):
+        raise T2IError("Give minutes, or else steps or epochs: a run ends in one way only.")
     from t2i_course import models, profiles
     from t2i_course.training.settings import OptimizerSettings, TrainSettings
 
     profile = profiles.current()
     batch_size = training.pop("batch_size", recipe.batch_size)
-    if steps is None:
+    if steps is None and minutes is None:
         whole = math.ceil((epochs or recipe.epochs) * images / batch_size)
         smoke = 20 if epochs is None else whole
         steps = profile.pick(smoke=smoke, laptop=whole, gpu=whole)
     model = models.build(recipe.family, {**recipe.settings, **(settings or {})}, seed)
-    optimizer = OptimizerSettings(**recipe.optimizer)
+    optimizers = {
+        name: OptimizerSettings(**{**recipe.optimizer, **recipe.networks.get(name, {})}).to_dict()
+        for name in model.networks
+    }
     return model, TrainSettings.from_dict(
         {
             "steps": steps,
+            "minutes": minutes,
             "batch_size": batch_size,
             "precision": recipe.precision,
             "seed": seed,
-            "optimizers": {name: optimizer.to_dict() for name in model.networks},
+            "ema": recipe.ema,
+            "optimizers": optimizers,
             **training,
         }
     )

@@ -1,6 +1,7 @@
 """From a name or a folder to a trained model: runs on disk and the weights that ship (`zoo/`)."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from t2i_course import models
 from t2i_course.contract import (
     Data,
     Family,
+    Settings,
     T2IError,
     Trainable,
     require,
@@ -18,6 +20,7 @@ from t2i_course.contract import (
 )
 from t2i_course.models.judges import Classifier
 from t2i_course.places import runs_root
+from t2i_course.recipes import RECIPES
 from t2i_course.training import checkpoints, checks, engine
 from t2i_course.training.engine import Run
 from t2i_course.training.settings import TrainSettings
@@ -120,6 +123,16 @@ def train(
     digest = f"{seed_of(json.dumps(key, sort_keys=True)):016x}"[-8:]
     folder = runs_root() / f"{name}-{digest}"
     return engine.train(family, data, settings, folder, progress=progress)
+
+
+def sampling_settings(name: str | Path, family: Family, changes: Mapping[str, Any]) -> Settings:
+    """How a model (see `find`) is drawn from: its recipe's sampling settings and `changes`.
+
+    Raises:
+        T2IError: for a setting that the family's sampling does not have.
+    """
+    recipe = RECIPES.get(noted(Path(name)).get("recipe", str(name)))
+    return family.sampling_type.from_dict({**(recipe.sampling if recipe else {}), **changes})
 
 
 def note(run: Path, **values: Any) -> None:

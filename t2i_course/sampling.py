@@ -5,9 +5,16 @@ from pathlib import Path
 import torch
 
 from t2i_course.conditioning.one_hot import one_hot
-from t2i_course.contract import Condition, Family, RowGenerator, require, unknown, write_whole
+from t2i_course.contract import (
+    Condition,
+    Family,
+    RowGenerator,
+    Settings,
+    require,
+    unknown,
+    write_whole,
+)
 from t2i_course.data.sketches import CLASSES
-from t2i_course.models.vae import SampleSettings
 from t2i_course.show import plots
 
 INVALID = "invalid"
@@ -38,14 +45,19 @@ def label_rows(label: str | None) -> tuple[torch.Tensor, list[str]]:
 
 
 def draw(
-    family: Family, vectors: torch.Tensor, count: int, seed: int = 0, temperature: float = 1.0
+    family: Family,
+    vectors: torch.Tensor,
+    count: int,
+    seed: int = 0,
+    settings: Settings | None = None,
 ) -> torch.Tensor:
     """`count` images for each row of `vectors` `[R, D]`: `[R * count, C, H, W]` in [0, 1].
 
     Each row is drawn from the same random numbers, so that down a column only the condition
-    changes; a family without a condition gets fresh numbers for each row.
+    changes; a family without a condition gets fresh numbers for each row. `settings` is of the
+    family's `sampling_type`.
     """
-    settings, rows = SampleSettings(temperature), []
+    rows = []
     for r, vector in enumerate(vectors):
         if family.conditional:
             condition, key = Condition.of(vector[None]).repeat(count), "sample"
@@ -56,7 +68,12 @@ def draw(
 
 
 def draw_to_file(
-    family: Family, out: Path, label: str | None, count: int, seed: int, temperature: float
+    family: Family,
+    out: Path,
+    label: str | None,
+    count: int,
+    seed: int,
+    settings: Settings | None = None,
 ) -> Path:
     """Draw a grid, one row a label, and write it as PNG; nothing half-written is left.
 
@@ -76,6 +93,6 @@ def draw_to_file(
     else:
         require(label is None, f"This {family.name} has no label: leave --label out.")
         names = [""] * len(names)
-    images = draw(family, vectors, count, seed, temperature)
+    images = draw(family, vectors, count, seed, settings)
     write_whole(out, plots.png(plots.grid(images, count, row_labels=names)))
     return out

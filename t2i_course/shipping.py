@@ -56,7 +56,10 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
         scores = {"test_accuracy": evaluation.judge_accuracy(model, test)}
     else:
         assert isinstance(model, Family)
-        result = evaluation.evaluate(model, runs.load_judge(data), train, test, progress=True)
+        settings = runs.sampling_settings(run, model, {})
+        result = evaluation.evaluate(
+            model, runs.load_judge(data), train, test, settings=settings, progress=True
+        )
         scores = {key: score.value for key, score in result.scores.items()}
     weights = model.state_dict()
     for parameter_name, _ in model.named_parameters():  # buffers keep their full precision

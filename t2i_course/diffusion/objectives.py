@@ -13,7 +13,7 @@ from t2i_course.contract import RowGenerator, unknown
 from t2i_course.diffusion.schedules import Path
 
 KINDS = ("noise", "data", "velocity")
-WEIGHTS = ("none", "min-snr")
+WEIGHTS = ("none", "min-snr", "velocity")
 DRAWS = ("uniform", "logit-normal")
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +74,8 @@ def weight(name: str, kind: str, path: Path, t: Tensor) -> Tensor:
     "none" is 1 (Ho et al. 2020, eq. 14). "min-snr" is min(SNR, γ) with γ = 5 as a weight of the
     error in x_0 (Hang et al. 2023, section 3.4), which as a weight of the error in ε is
     min(1, γ / SNR) and of that in v is s² min(SNR, γ), where s² is 1 / (SNR + 1) on a
-    variance-preserving path.
+    variance-preserving path. "velocity" makes the error count as one in v, whatever is predicted:
+    1 / s² in x_0 and 1 / a² in ε (Li and He 2025, section 4.3, whose smallest s and a are 0.05).
 
     Raises:
         T2IError: for a name that is not in `WEIGHTS`, or a kind not in `KINDS`.
@@ -83,6 +84,10 @@ def weight(name: str, kind: str, path: Path, t: Tensor) -> Tensor:
         raise unknown("prediction", kind, KINDS)
     if name == "none":
         return torch.ones_like(t)
+    if name == "velocity":
+        c = path.at(t)
+        error = {"noise": c.a, "data": c.s, "velocity": torch.ones_like(c.a)}[kind]
+        return (error.clamp(min=0.05) ** -2).to(t.dtype)
     if name != "min-snr":
         raise unknown("weighting", name, WEIGHTS)
     gamma, snr = 5.0, path.snr(t)

@@ -123,7 +123,8 @@ class SampleSettings(Settings):
         require(self.temperature >= 0, f"temperature must be at least 0, not {self.temperature}.")
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer with ReLU: `[B, inputs]` to `[B, outputs]`."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
@@ -136,6 +137,7 @@ class Autoencoder(Family):
 
     name: ClassVar[str] = "autoencoder"
     settings_type: ClassVar[type[Settings]] = AutoencoderSettings
+    sampling_type: ClassVar[type[Settings]] = SampleSettings
     settings: AutoencoderSettings
 
     def __init__(self, settings: AutoencoderSettings | None = None, seed: int = 0):
@@ -144,8 +146,8 @@ class Autoencoder(Family):
         self.image_shape, self.seed = s.image_shape, seed
         pixels = math.prod(s.image_shape)
         with seeded_init(seed):
-            self.encoder = _mlp(pixels, s.hidden, s.latent_dim)
-            self.decoder = _mlp(s.latent_dim, s.hidden, pixels)
+            self.encoder = mlp(pixels, s.hidden, s.latent_dim)
+            self.decoder = mlp(s.latent_dim, s.hidden, pixels)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -182,6 +184,7 @@ class VAE(Family):
 
     name: ClassVar[str] = "vae"
     settings_type: ClassVar[type[Settings]] = VAESettings
+    sampling_type: ClassVar[type[Settings]] = SampleSettings
     settings: VAESettings
 
     def __init__(self, settings: VAESettings | None = None, seed: int = 0):
@@ -189,16 +192,24 @@ class VAE(Family):
         self.settings = s = settings or VAESettings()
         self.image_shape, self.seed = s.image_shape, seed
         self.likelihood = LIKELIHOODS[s.likelihood]
-        pixels, D = math.prod(s.image_shape), self._condition_dim()
         with seeded_init(seed):
-            self.encoder = _mlp(pixels + D, s.hidden, 2 * s.latent_dim)
-            self.decoder = _mlp(s.latent_dim + D, s.hidden, pixels)
+            self.stem, self.encoder, self.decoder = self._networks(self._condition_dim())
         if self.likelihood.scaled:
-            self.log_scale = nn.Parameter(torch.full((pixels,), -3.0))
+            self.log_scale = nn.Parameter(torch.full((math.prod(s.image_shape),), -3.0))
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         return {self.name: self}
+
+    def _networks(self, D: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """Stem, encoder and decoder for a condition of size D, 0 for none.
+
+        The stem turns images into vectors `[B, N]`; the encoder takes these and c to (μ, log σ²),
+        the decoder z and c to the logits `[B, C·H·W]`.
+        """
+        s, pixels = self.settings, math.prod(self.image_shape)
+        encoder = mlp(pixels + D, s.hidden, 2 * s.latent_dim)
+        return nn.Flatten(), encoder, mlp(s.latent_dim + D, s.hidden, pixels)
 
     def _condition_dim(self) -> int:
         return 0
@@ -210,7 +221,7 @@ class VAE(Family):
     def encode(self, images: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """Images `[B, C, H, W]` in [0, 1] to μ and log σ², each `[B, latent_dim]`."""
         _check_images(images, self.image_shape)
-        out = self.encoder(self._join(images.flatten(1), condition))
+        out = self.encoder(self._join(self.stem(images), condition))
         mu, logvar = _at_least_float32(out).chunk(2, dim=1)
         return mu, logvar
 

@@ -27,7 +27,7 @@ from t2i_course.show.figure import (
 )
 from t2i_course.show.grids import grid
 
-__all__ = ["bars", "check_alt", "curves", "grid", "heatmap", "png", "scatter", "show"]
+__all__ = ["bar_panels", "bars", "check_alt", "curves", "grid", "heatmap", "png", "scatter", "show"]
 
 MARKERS = "os^DvPX*<>p8"  # with the colours, so that no two of twelve classes look alike
 LINES = ("-", "--", ":")  # when the colours are used up
@@ -222,6 +222,58 @@ def bars(
         axes.invert_yaxis()
         axes.grid(False, axis="y")
     return figure_of(axes)
+
+
+def bar_panels(
+    names: Sequence[str],
+    panels: Mapping[str, tuple[Array, Array | None]],
+    logx: Sequence[str] = (),
+) -> Figure:
+    """Several quantities of the same things, side by side: a panel each, a bar for each name.
+
+    Args:
+        names: of the things, N of them, the first on top.
+        panels: title to (values `[N]`, intervals `[2, N]` from low to high, or None).
+        logx: titles of the panels with a logarithmic axis.
+
+    Raises:
+        T2IError: if a panel has another number of values.
+    """
+    require(len(panels) > 0 and len(names) > 0, "bar_panels needs names and at least one panel.")
+    rows = -(-len(panels) // 3)
+    with look():
+        figure = Figure(figsize=(7.2, rows * (0.7 + 0.3 * len(names))), layout="constrained")
+        grid = figure.subplots(rows, min(3, len(panels)), sharey=True, squeeze=False).flatten()
+        for axes, (title, (values, intervals)) in zip(grid, panels.items(), strict=False):
+            lengths = array(values)
+            require(
+                lengths.shape == (len(names),),
+                f"Panel {title!r} needs {len(names)} values, one a name, not {lengths.shape}.",
+            )
+            places = np.arange(len(names))
+            axes.barh(places, lengths, height=0.65, color=[colour_of(i) for i in range(len(names))])
+            if intervals is not None:
+                low, high = array(intervals)
+                axes.errorbar(
+                    lengths, places, xerr=np.stack([lengths - low, high - lengths]),
+                    fmt="none", color="black", capsize=3, lw=1,
+                )  # fmt: skip
+            for place, value in zip(places, lengths, strict=True):
+                axes.annotate(
+                    f"{value:.3g}", (0, place), xycoords=axes.get_yaxis_transform(),
+                    xytext=(4, 0), textcoords="offset points", va="center", size="small",
+                    bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
+                )  # fmt: skip
+            if title in logx:
+                axes.set_xscale("log")
+            axes.set_title(title, size="medium")
+            axes.set_yticks(places, labels=names)
+            axes.tick_params(axis="y", length=0)
+            axes.grid(False, axis="y")
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        grid[0].invert_yaxis()
+    return figure
 
 
 def heatmap(

@@ -85,7 +85,8 @@ def check_family(family: Trainable, settings: TrainSettings, state: PartialState
     require(
         not (norms and (settings.micro_batches > 1 or state.num_processes > 1)),
         f"{family.name!r} uses BatchNorm, whose statistics would be those of a part of the batch. "
-        "Train it in one process with micro_batches=1, or use GroupNorm.",
+        "Train it in one process with micro_batches=1 (a smaller batch_size saves memory too), "
+        "or build it with GroupNorm.",
     )
 
 

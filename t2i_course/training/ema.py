@@ -15,26 +15,30 @@ class EMA:
     too, others are copied.
 
     Args:
-        module: whose parameters are averaged; read, never written, except inside `swapped`.
+        module: whose parameters are averaged; read, never written, except inside `swapped`. Its
+            buffers must be written in place, as BatchNorm does.
         decay: in (0, 1); 0.999 averages over about the last thousand steps.
     """
 
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay
         self._module = module
-        self.shadow = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        # The parameters themselves, kept: a walk through the modules at each step costs as much as
+        # the averaging.
+        values = module.state_dict(keep_vars=True)
+        self.shadow = {name: value.detach().clone() for name, value in values.items()}
+        floats = [name for name, value in values.items() if value.is_floating_point()]
+        self._averages = [self.shadow[name] for name in floats]
+        self._values = [values[name] for name in floats]
+        self._copies = [(self.shadow[name], values[name]) for name in values.keys() - set(floats)]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the average towards the module's weights after step `step` (counted from 1)."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        values = self._module.state_dict()
-        floats = [name for name in values if values[name].is_floating_point()]
-        torch._foreach_lerp_(
-            [self.shadow[name] for name in floats], [values[name] for name in floats], weight
-        )
-        for name in values.keys() - set(floats):
-            self.shadow[name].copy_(values[name])
+        torch._foreach_lerp_(self._averages, self._values, weight)
+        for copy, value in self._copies:
+            copy.copy_(value)
 
     def load(self, shadow: Mapping[str, Tensor]) -> None:
         """Continue from a saved average."""

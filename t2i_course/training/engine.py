@@ -8,7 +8,6 @@ the running average. What is drawn at a step depends on (seed, step, row of the 
 import dataclasses
 import functools
 import platform
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +16,21 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor, nn
-from tqdm import tqdm
 
 import t2i_course
-from t2i_course.contract import (
-    Condition,
-    Data,
-    RowGenerator,
-    T2IError,
-    Trainable,
-    require,
-    seed_of,
-)
+from t2i_course.contract import Condition, Data, RowGenerator, T2IError, Trainable, require, seed_of
 from t2i_course.metrics.cost import Cost, measure, parameters
 from t2i_course.training import checkpoints, checks
+from t2i_course.training.clock import Stopwatch
 from t2i_course.training.ema import EMA
 from t2i_course.training.interrupt import Interrupt
 from t2i_course.training.log import Log
+from t2i_course.training.memory import keep_freed_memory
+from t2i_course.training.optimizers import Optimizer
 from t2i_course.training.precision import fastest_precision
+from t2i_course.training.progress import progress_bar, stopped
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
 
 
@@ -90,6 +84,18 @@ def batch_indices(seed: int, step: int, batch_size: int, size: int) -> Tensor:
         parts.append(_order(seed, epoch, size)[first : first + end - place])
         place += len(parts[-1])
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def clip_gradients(parameters: list[nn.Parameter], largest: float) -> Tensor:
+    """Scale the gradients down to the norm `largest` if theirs is above it; their norm before.
+
+    As `torch.nn.utils.clip_grad_norm_`, which multiplies them by 1 where there is nothing to clip.
+    """
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    # On the CPU a look at the norm costs nothing; a GPU would have to be waited for.
+    if not (norm.is_cpu and norm <= largest):
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm
 
 
 @functools.lru_cache(maxsize=2)
@@ -150,6 +156,7 @@ class _Training:
         folder: Path | None,
         config: dict[str, Any],
     ):
+        keep_freed_memory()
         self.family, self.data, self.settings = family, data, settings
         self.folder, self.config = folder, config
         state = checks.processes()
@@ -174,16 +181,16 @@ class _Training:
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
         self.ema = EMA(family, settings.ema) if settings.ema else None
         self.losses: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, torch.optim.AdamW] = {}
-        for name, network in family.networks.items():
+        self.optimizers: dict[str, Optimizer] = {}
+        self.own = {name: OptimizerSettings() for name in family.networks} | settings.optimizers
+        self.parameters = {name: list(net.parameters()) for name, net in family.networks.items()}
+        for name, own in self.own.items():
             self._freeze_all_but(name)  # so that DistributedDataParallel watches this network only
-            own = settings.optimizers.get(name, OptimizerSettings())
             # Not prepared by Accelerate: without fp16 there is no loss scale that it would apply.
-            self.optimizers[name] = torch.optim.AdamW(
-                network.parameters(), own.lr, own.betas, weight_decay=own.weight_decay, fused=True
-            )
+            self.optimizers[name] = Optimizer(self.parameters[name], own)
             self.losses[name] = self.accelerator.prepare(_LossOf(family, name))
         self.step, self.before = 0, Cost(0.0, 0.0, 0)
+        self.stopwatch = Stopwatch(settings.clock)
         if start is not None:
             self._restore(start)
         state.wait_for_everyone()  # nobody writes before everybody has read
@@ -192,43 +199,30 @@ class _Training:
         )
 
     def run(self, progress: bool) -> Run:
-        bar = tqdm(
-            total=self.settings.steps, initial=self.step, desc=self.family.name, unit="step",
-            disable=not (progress and self.accelerator.is_main_process), dynamic_ncols=True,
-            file=sys.stdout if "ipykernel" in sys.modules else sys.stderr,
-            mininterval=0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 15,
-        )  # fmt: skip
+        self.share = self._share_done()
+        shown = progress and self.accelerator.is_main_process
+        bar = progress_bar(self.family.name, self.settings, self.share, shown)
         try:
             device = self.accelerator.device
             with bar, measure(device) as self.measured, Interrupt() as stop, torch.enable_grad():
                 self._loop(bar, stop)
         finally:
             self.family.requires_grad_(True).eval()
-        finished = self.step == self.settings.steps
+        finished = self.share == 1
         if not finished and self.accelerator.is_main_process:
-            print(f"Stopped after step {self.step} of {self.settings.steps}", end="")
-            if self.folder is None:
-                print(", not saved: no folder was given.")
-            else:
-                print(f" and saved in {self.folder.name}.", end=" ")
-                print("Run the same command or cell again to go on.")
-        return Run(
-            self.family,
-            self.step,
-            finished,
-            self.log.columns(),
-            self._cost(),
-            self.ema,
-            self.folder,
-        )
+            print(stopped(self.step, self.share, self.settings, self.folder))
+        log, cost = self.log.columns(), self._cost()
+        return Run(self.family, self.step, finished, log, cost, self.ema, self.folder)
 
     def _loop(self, bar: Any, interrupt: Interrupt) -> None:
         """Steps until the end or an interrupt, with rows of the log and checkpoints between."""
         alone, stop = self.accelerator.num_processes == 1, False
-        while self.step < self.settings.steps and not stop:
+        self.stopwatch.start()
+        while self.share < 1 and not stop:
             self._step()
-            bar.update()
-            last = self.step == self.settings.steps
+            self.share = self._share_done()
+            bar.update(round(self.share * bar.total) - bar.n)
+            last = self.share == 1
             row = last or self.step % self.settings.log_every == 0
             before, every = self.step - self.settings.log_every, self.settings.checkpoint_every
             save = last or (row and self.step // every > before // every)
@@ -241,6 +235,17 @@ class _Training:
             if save or stop:
                 self._save()
 
+    def _share_done(self) -> float:
+        """How much of the run is done, in [0, 1]; the same in every process."""
+        if self.settings.minutes is None:
+            assert self.settings.steps is not None
+            return self.step / self.settings.steps
+        seconds = self.stopwatch.seconds
+        if self.accelerator.num_processes > 1:  # the first one's clock is everybody's
+            shared = torch.tensor(seconds, dtype=torch.float64, device=self.accelerator.device)
+            seconds = broadcast(shared).item()
+        return min(1.0, seconds / (60 * self.settings.minutes))
+
     def _step(self) -> None:
         """One update of every network."""
         step, settings = self.step, self.settings
@@ -248,11 +253,8 @@ class _Training:
         batches = [self._batch(step, rows, device) for rows in self.rows]
         for name, loss_of in self.losses.items():
             self._freeze_all_but(name)
-            own = settings.optimizers.get(name, OptimizerSettings())
-            optimizer = self.optimizers[name]
-            for group in optimizer.param_groups:
-                group["lr"] = own.lr_at(step, settings.steps)
-            self.family.networks[name].zero_grad()
+            own, optimizer = self.own[name], self.optimizers[name]
+            optimizer.zero_grad()
             total: dict[str, Tensor] = {}
             for i, (rows, (images, condition)) in enumerate(zip(self.rows, batches, strict=True)):
                 last = i == len(batches) - 1
@@ -266,10 +268,8 @@ class _Training:
                     part = value.detach() / len(batches) if len(batches) > 1 else value.detach()
                     total[key] = total[key] + part if key in total else part
             if own.clip is not None:
-                total["grad_norm"] = self.accelerator.clip_grad_norm_(
-                    self.family.networks[name].parameters(), own.clip
-                )
-            optimizer.step()
+                total["grad_norm"] = clip_gradients(self.parameters[name], own.clip)
+            optimizer.step(step, self.share)
             self.log.add(name, total)
         self.step += 1
         if self.ema is not None:
@@ -283,9 +283,10 @@ class _Training:
         return images.to(device, non_blocking=True), condition.to(device)
 
     def _freeze_all_but(self, name: str) -> None:
-        if len(self.family.networks) > 1:
-            self.family.requires_grad_(False)
-            self.family.networks[name].requires_grad_(True)
+        if len(self.parameters) > 1:
+            for other, parameters in self.parameters.items():
+                for parameter in parameters:
+                    parameter.requires_grad = other == name
 
     def _flush(self, interrupted: bool) -> bool:
         """Write a row of the log; True if any process was interrupted.
@@ -311,6 +312,7 @@ class _Training:
     def _save(self) -> None:
         if self.folder is None:
             return
+        self.stopwatch.stop()
         weights = self.family.state_dict()
         for name, value in weights.items():
             require(
@@ -326,12 +328,13 @@ class _Training:
                 self.folder, self.step, tensors, self.config, self._card(), self.settings.keep
             )
         self.accelerator.wait_for_everyone()
+        self.stopwatch.start()
 
     def _pack(self) -> dict[str, Tensor]:
         return {
             f"{name}/{key}": value
             for name, optimizer in self.optimizers.items()
-            for key, value in checkpoints.pack_optimizer(optimizer).items()
+            for key, value in optimizer.pack().items()
         }
 
     def _restore(self, start: Path) -> None:
@@ -341,15 +344,18 @@ class _Training:
             own = {
                 k.removeprefix(f"{name}/"): v for k, v in packed.items() if k.startswith(f"{name}/")
             }
-            checkpoints.unpack_optimizer(optimizer, own)
+            optimizer.unpack(own)
         if self.ema is not None:
             self.ema.load(checkpoints.read_tensors(start, "ema"))
         card = checkpoints.read_json(start, "card.json")
         self.step = card["step"]
         try:
             self.before = Cost(**card["cost"])
-        except (KeyError, TypeError) as error:
+            # Checkpoints from before there was a stopwatch have no such line.
+            seconds = float(card.get("trained_seconds", self.before.wall_seconds))
+        except (KeyError, TypeError, ValueError) as error:
             raise T2IError(f"{start / 'card.json'} is damaged: no cost in it ({error}).") from None
+        self.stopwatch = Stopwatch(self.settings.clock, seconds)
 
     def _cost(self) -> Cost:
         return self.before + self.measured.so_far()
@@ -361,6 +367,7 @@ class _Training:
     def _card(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "trained_seconds": self.stopwatch.seconds,
             "cost": dataclasses.asdict(self._cost()),
             "parameters": {name: parameters(net) for name, net in self.family.networks.items()},
             "precision": self.precision,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from exact import ALL_PATHS, normal
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
@@ -66,6 +66,21 @@ def test_min_snr_weighs_the_same_error_in_x_0_whatever_is_predicted(path, kind, 
     oracle = path.snr(t).clamp(max=5) * (got - x_0).square().sum()
     close(weight("min-snr", kind, path, t) * off.square().sum(), oracle, rtol=1e-6, atol=1e-9)
     assert weight("none", kind, path, t) == 1
+
+
+@settings(deadline=None)
+@given(paths, kinds, st.integers(1, 999))
+def test_the_velocity_weight_makes_every_error_one_in_v(path, kind, k):
+    """Oracle: |v − v̂|² of the (x_0, ε) that a prediction means, where neither a nor s is small."""
+    t = torch.tensor([k / 1000], dtype=torch.float64)
+    c = path.at(t)
+    assume(min(c.a, c.s) > 0.05)
+    x_0, eps, off = normal(1, 6, seed=k), normal(1, 6, seed=k + 1), normal(1, 6, seed=k + 2)
+    truth = target(kind, path, t, x_0, eps)
+    wrong = to_data_and_noise(kind, path, t, q_sample(path, x_0, t, eps), truth + off)
+    oracle = (target("velocity", path, t, *wrong) - target("velocity", path, t, x_0, eps)).square()
+    got = weight("velocity", kind, path, t) * off.square().sum()
+    close(got, oracle.sum()[None], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", DRAWS)

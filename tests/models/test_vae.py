@@ -1,4 +1,7 @@
-"""Autoencoder, VAE and CVAE: the mathematics, and the second paper's model to the letter."""
+"""Autoencoder, VAE and CVAE: the mathematics, and the second paper's model to the letter.
+
+The convolutional CVAE shares all but its networks, and is held to the same.
+"""
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from toys import tiny_cvae, tiny_images
 from t2i_course import models
 from t2i_course.conditioning.one_hot import one_hot
 from t2i_course.contract import Condition, RowGenerator, T2IError
+from t2i_course.metrics.cost import parameters
+from t2i_course.models.conv_vae import ConvCVAE, ConvCVAESettings
 from t2i_course.models.vae import (
     CVAE,
     VAE,
@@ -25,6 +30,13 @@ from t2i_course.models.vae import (
 from t2i_course.training.engine import train
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
 
+
+def tiny_conv_cvae(**settings):
+    small = {"image_shape": (1, 4, 4), "latent_dim": 2, "hidden": 16, "width": 8}
+    return ConvCVAE(ConvCVAESettings(**{**small, "condition_dim": 3, **settings}))
+
+
+each_cvae = pytest.mark.parametrize("make", [tiny_cvae, tiny_conv_cvae])
 numbers = st.floats(-3, 3).map(lambda v: round(v, 3))
 
 
@@ -102,11 +114,11 @@ def test_the_elbo_is_below_the_log_likelihood():
             assert -(reconstruction + kl).mean() < log_p + 0.01
 
 
-@pytest.mark.parametrize("family", [Autoencoder, VAE, CVAE])
+@pytest.mark.parametrize("family", [Autoencoder, VAE, CVAE, ConvCVAE])
 def test_every_family_overfits_one_batch(family):
     base = {"image_shape": (1, 4, 4), "latent_dim": 4, "hidden": 64}
-    extra = {"condition_dim": 3, "beta": 0.0} if family is CVAE else {}
-    extra = {"beta": 0.0} if family is VAE else extra
+    extra = {"beta": 0.0} if issubclass(family, VAE) else {}
+    extra |= {"condition_dim": 3} if issubclass(family, CVAE) else {}
     model = family(family.settings_type(**base, **extra))
     data = tiny_images(4)
     own = {name: OptimizerSettings(lr=1e-2) for name in model.networks}
@@ -121,8 +133,9 @@ def test_every_family_overfits_one_batch(family):
     assert (back - x).abs().mean() < 0.02
 
 
-def test_the_condition_reaches_encoder_and_decoder():
-    model, x, z = tiny_cvae(), tiny_images().pixels(slice(0, 2)), torch.zeros(2, 2)
+@each_cvae
+def test_the_condition_reaches_encoder_and_decoder(make):
+    model, x, z = make(), tiny_images().pixels(slice(0, 2)), torch.zeros(2, 2)
     a, b = (Condition.of(one_hot(torch.tensor(labels), 3)) for labels in ([0, 0], [0, 1]))
     for one, other in (
         (model.encode(x, a)[0], model.encode(x, b)[0]),
@@ -131,14 +144,15 @@ def test_the_condition_reaches_encoder_and_decoder():
         assert torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
 
 
-def test_an_absent_condition_is_the_learned_null_or_an_error():
+@each_cvae
+def test_an_absent_condition_is_the_learned_null_or_an_error(make):
     x = tiny_images().pixels(slice(0, 3))
     absent = Condition.of(torch.eye(3)).drop(torch.tensor([False, True, False]))
     with pytest.raises(T2IError, match="drop=0"):
-        tiny_cvae().encode(x, absent)
+        make().encode(x, absent)
     with pytest.raises(T2IError, match="drop=0"):
-        tiny_cvae().sample(Condition.none(2), RowGenerator(rows=2))
-    model = tiny_cvae(drop=0.5)
+        make().sample(Condition.none(2), RowGenerator(rows=2))
+    model = make(drop=0.5)
     torch.nn.init.constant_(model.null, 5.0)
     by_hand = Condition.of(torch.stack([torch.eye(3)[0], torch.full((3,), 5.0), torch.eye(3)[2]]))
     torch.testing.assert_close(model.encode(x, absent)[0], model.encode(x, by_hand)[0])
@@ -154,6 +168,14 @@ def test_dropped_conditions_train_the_null():
         progress=False,
     )
     assert run.family.null.abs().sum() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12)])
+def test_the_convolutional_cvae_takes_and_gives_images_of_its_shape(shape):
+    model = ConvCVAE(ConvCVAESettings(image_shape=shape))
+    x, c = torch.rand(2, *shape), Condition.of(one_hot(torch.tensor([3, 4])))
+    assert model.decode(model.encode(x, c)[0], c).shape == x.shape
+    assert abs(parameters(ConvCVAE()) / 1e6 - 1) < 0.1  # the size that the families share
 
 
 @pytest.mark.parametrize(
@@ -182,6 +204,8 @@ def test_samples_are_images_in_range_and_the_same_for_the_same_seed(likelihood):
         (lambda: VAESettings(beta=-1), "beta must be at least 0"),
         (lambda: CVAESettings(condition_dim=0), "condition_dim"),
         (lambda: AutoencoderSettings(latent_dim=0), "latent_dim"),
+        (lambda: ConvCVAESettings(image_shape=(1, 28, 30)), "multiples of 4, not 28 and 30"),
+        (lambda: ConvCVAESettings(width=0), "width must be"),
         (lambda: models.build("vea", {}), "Did you mean 'vae'"),
         (lambda: models.build("vae", {"latents": 3}), "Did you mean 'latent_dim'"),
         (

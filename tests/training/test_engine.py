@@ -123,10 +123,24 @@ def test_each_network_has_its_own_optimizer_settings():
 
 def test_learning_rate_warms_up_and_falls_as_a_cosine():
     own = OptimizerSettings(lr=2.0, warmup=3, schedule="cosine")
-    rates = [own.lr_at(step, 100) for step in range(100)]
+    rates = [own.lr * own.scale_at(step, step / 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.5) and rates[3] == pytest.approx(2.0, rel=0.01)
     assert rates[50] == pytest.approx(1.0) and 0 < rates[99] < 0.002
-    assert max(OptimizerSettings(lr=3.0).lr_at(step, 10) for step in range(10)) == 3.0
+    assert own.scale_at(100, 1.0) == 0.0
+    assert {OptimizerSettings().scale_at(step, step / 10) for step in range(10)} == {1.0}
+
+
+@pytest.mark.parametrize("largest", [0.5, 5.0, 1e9])
+def test_gradients_are_clipped_as_torch_clips_them(largest):
+    """Oracle: `torch.nn.utils.clip_grad_norm_`; the norm of these is 5."""
+    both = []
+    for clip in (engine.clip_gradients, torch.nn.utils.clip_grad_norm_):
+        parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+        parameters[0].grad, parameters[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0])
+        both.append([clip(parameters, largest), parameters[0].grad, parameters[1].grad])
+    for ours, theirs in zip(*both, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert both[0][0] == 5
 
 
 def test_the_gradient_is_clipped_to_the_norm_asked_for(monkeypatch):
@@ -145,14 +159,24 @@ def test_the_gradient_is_clipped_to_the_norm_asked_for(monkeypatch):
     assert min(run.log["cvae/grad_norm"]) > 0.01
 
 
-def test_ema_is_the_weighted_mean_of_the_weights_so_far(tmp_path):
+class NormedGAN(ToyGAN):
+    """With BatchNorm, as it is inside a norm that the condition modulates."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator.insert(1, torch.nn.BatchNorm1d(8, affine=False))
+
+
+@pytest.mark.parametrize("family", [tiny_cvae, NormedGAN])
+def test_ema_is_the_weighted_mean_of_the_weights_so_far(family):
     """Oracle: the recursion, on the weights after each step (runs of 1, 2, 3 … steps)."""
-    averaged = tiny_cvae().state_dict()
+    averaged = family().state_dict()
     for steps in range(1, 5):
-        run = train(tiny_cvae(), tiny_images(), settings(steps=steps, ema=0.3), progress=False)
+        run = train(family(), tiny_images(), settings(steps=steps, ema=0.3), progress=False)
         d = min(0.3, (1 + steps) / (10 + steps))
         for name, value in run.family.state_dict().items():
-            averaged[name] = d * averaged[name] + (1 - d) * value
+            counter = not value.is_floating_point()  # BatchNorm's, of batches
+            averaged[name] = value if counter else d * averaged[name] + (1 - d) * value
     for name, value in run.ema.shadow.items():
         torch.testing.assert_close(value, averaged[name])
     own = {name: value.clone() for name, value in run.family.state_dict().items()}
@@ -219,7 +243,7 @@ def test_a_step_uses_the_schedule_the_betas_and_the_weight_decay(monkeypatch):
     monkeypatch.setattr(torch.optim.AdamW, "step", watched)
     own = OptimizerSettings(betas=(0.5, 0.9), weight_decay=0.1, warmup=2, schedule="cosine")
     train(tiny_cvae(), tiny_images(), settings(optimizers={"cvae": own}), progress=False)
-    assert seen == [(own.lr_at(i, 6), (0.5, 0.9), 0.1) for i in range(6)]
+    assert seen == [(own.lr * own.scale_at(i, i / 6), (0.5, 0.9), 0.1) for i in range(6)]
     assert len({lr for lr, _, _ in seen}) > 3
 
 
@@ -227,6 +251,11 @@ def test_training_works_inside_no_grad():
     with torch.no_grad():
         run = train(tiny_cvae(), tiny_images(), settings(), progress=False)
     assert not same(run.family, tiny_cvae())
+
+
+def test_batchnorm_is_refused_where_it_would_see_a_part_of_the_batch():
+    with pytest.raises(T2IError, match="uses BatchNorm.*micro_batches=1"):
+        train(NormedGAN(), tiny_images(), settings(micro_batches=2), progress=False)
 
 
 def test_dropout_is_refused_because_it_draws_from_the_global_generator():
