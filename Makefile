@@ -4,6 +4,7 @@
 # make lab         JupyterLab at the first notebook
 # make format      let ruff put the code in order
 # make notebooks   run the notebooks in the laptop profile and store their outputs
+# make bench       compare with other libraries: hours; tables and plots in benchmarks/results
 # make constraints freeze a fresh install of the newest versions into constraints.txt
 # make clean       remove the set-up, the runs and the caches
 
@@ -23,7 +24,7 @@ endif
 export T2I_RUNS := $(abspath $(or $(T2I_RUNS),runs))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup lab lint unit nbval format notebooks constraints clean
+.PHONY: demo test setup lab lint unit nbval format notebooks bench constraints clean
 
 demo: setup
 	t2i demo
@@ -64,6 +65,12 @@ format: setup
 
 notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
+
+BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling
+
+bench: setup
+	$(BIN)/python -m pip install -c constraints.txt -e ".[bench]"
+	for name in $(BENCHMARKS); do python benchmarks/$$name.py || exit 1; done
 
 constraints:
 	$(PYTHON) -m venv --clear $(VENV)-constraints

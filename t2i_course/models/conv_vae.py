@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from t2i_course.contract import Settings, require
+from t2i_course.contract import Condition, Settings, require
 from t2i_course.models.vae import CVAE, CVAESettings, mlp
 
 
@@ -37,7 +37,8 @@ class ConvCVAE(CVAE):
 
     Two convolutions of stride 2 halve the size twice, two transposed ones double it again
     (Radford et al. 2016, section 3); without BatchNorm, which would tie the images of a batch
-    together. The condition joins the vectors, as in the fully connected CVAE.
+    together. Before the condition joins the vectors, as in the fully connected CVAE, a linear layer
+    makes it as wide as they are: a label's ten numbers alone would be learned from too slowly.
     """
 
     name: ClassVar[str] = "conv-cvae"
@@ -48,8 +49,15 @@ class ConvCVAE(CVAE):
         super().__init__(settings or ConvCVAESettings(), seed)
         self.to(memory_format=torch.channels_last)  # faster on a CPU
 
+    def _condition_dim(self) -> int:
+        return self.settings.hidden
+
+    def _vector(self, condition: Condition) -> Tensor:
+        return self.embed(super()._vector(condition))
+
     def _networks(self, D: int) -> tuple[nn.Module, nn.Module, nn.Module]:
         s, (C, H, W) = self.settings, self.image_shape
+        self.embed = nn.Linear(s.condition_dim, D)
         small = (2 * s.width, H // 4, W // 4)
         stem = nn.Sequential(
             nn.Conv2d(C, s.width, 4, stride=2, padding=1), nn.ReLU(),

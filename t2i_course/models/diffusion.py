@@ -110,8 +110,8 @@ class SampleSettings(Settings):
         precision: of the network, "fp32" or "bf16".
     """
 
-    sampler: str = "heun"
-    steps: int = 5
+    sampler: str = "dpm-solver-2m"
+    steps: int = 10
     w: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
     eta: float = 0.0
