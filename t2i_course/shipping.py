@@ -58,8 +58,9 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
         assert isinstance(model, Family)
         settings = runs.sampling_settings(run, model, {})
         result = evaluation.evaluate(
-            model, runs.load_judge(data), train, test, settings=settings, progress=True
-        )
+            model, runs.load_judge(data), train, test,
+            samples=min(10_000, len(train) // 10 * 10), settings=settings, progress=True,
+        )  # fmt: skip
         scores = {key: score.value for key, score in result.scores.items()}
     weights = model.state_dict()
     for parameter_name, _ in model.named_parameters():  # buffers keep their full precision

@@ -300,7 +300,7 @@ class GAN(Family):
         self.image_shape, self.seed = s.image_shape, seed
         with seeded_init(seed):
             self.discriminator, self.generator = Discriminator(s), Generator(s)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     @property
     def networks(self) -> dict[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""The GAN: losses, penalties and norms against closed forms, and the game as the engine plays it."""
+"""The GAN: losses, penalties and norms against closed forms, and the game in the engine."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_the_losses_are_those_of_the_papers(real, fake):
 def test_the_penalties_of_a_linear_discriminator_follow_from_its_weight():
     """Oracle: D(x) = w·x has the gradient w everywhere: ½ ‖w‖² and (‖w‖ − 1)²."""
     w = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
-    x, x_fake, u = torch.randn(3, 7, 2).double().unbind()[:2] + (torch.rand(7).double(),)
+    x, x_fake, u = (*torch.randn(2, 7, 2).double().unbind(), torch.rand(7).double())
     r1 = r1_penalty(lambda x: x @ w, x)
     torch.testing.assert_close(r1.item(), 12.5)
     torch.testing.assert_close(torch.autograd.grad(r1, w)[0], w.detach())
@@ -126,7 +126,10 @@ def test_conditional_batch_norm_is_torchs_with_the_affine_of_each_class():
                 strict=False,
             )
             if not training:
-                plain.running_mean, plain.running_var = norm.norm.running_mean, norm.norm.running_var
+                plain.running_mean, plain.running_var = (
+                    norm.norm.running_mean,
+                    norm.norm.running_var,
+                )
             torch.testing.assert_close(y[labels == k], plain(x)[labels == k])
 
 
@@ -206,8 +209,9 @@ def test_an_image_depends_on_its_row_alone_and_drawing_changes_nothing():
 
 @pytest.mark.parametrize("penalty", ["r1", "gradient"])
 def test_the_penalty_is_of_every_kth_row_and_in_float32(penalty):
-    x, c = batch(8)
-    model = tiny_gan(penalty=penalty, penalty_every=3, drop=0.0)
+    # Not 4x4: on a map of one pixel oneDNN leaves some of a bfloat16 kernel's gradient unwritten.
+    x, c = tiny_images(8, size=8).batch(torch.arange(8), RowGenerator(rows=8))
+    model = tiny_gan(image_shape=(1, 8, 8), penalty=penalty, penalty_every=3, drop=0.0)
     y = torch.cat([c.vector, torch.zeros(8, 1)], 1)
     generator = RowGenerator(1, rows=8)
     x_fake = model.generator(generator.normal(3), y).detach()
@@ -259,7 +263,6 @@ def test_a_step_is_the_discriminators_update_and_then_the_generators():
     [
         {},
         {"loss": "hinge", "spectral_norm": True, "penalty": "none"},
-        {"loss": "hinge", "penalty": "gradient", "gamma": 1.0},
     ],
 )
 def test_it_learns_to_draw_what_each_label_means(kind):
@@ -305,7 +308,10 @@ def test_it_has_about_a_million_parameters_half_of_them_in_each_network():
         (lambda: GANSettings(gamma=-1), "gamma"),
         (lambda: GANSettings(drop=1.5), "drop"),
         (lambda: SampleSettings(truncation=0), "truncation must be above 0"),
-        (lambda: tiny_gan().sample(Condition.of(torch.zeros(2, 5)), RowGenerator(rows=2)), "size 3"),
+        (
+            lambda: tiny_gan().sample(Condition.of(torch.zeros(2, 5)), RowGenerator(rows=2)),
+            "size 3",
+        ),
         (
             lambda: tiny_gan().loss(
                 "generator", torch.zeros(2, 1, 8, 8), Condition.none(2), RowGenerator(rows=2)
