@@ -37,7 +37,7 @@ ENTRIES = (
     Entry("VAE", "conv-cvae-fashion"),
     Entry("GAN", "gan-fashion"),
     Entry("diffusion", "diffusion-fashion"),
-    Entry("VAE, the second paper's MLP", "cvae-fashion"),
+    Entry("VAE (MLP)", "cvae-fashion"),
 )
 
 # The first paper, table 1 (COCO): FID, Inception Score, hours of training, GB of memory.
@@ -205,7 +205,7 @@ def comparison_figure(rows: list[dict[str, Any]]) -> Figure:
     """The paper's figure 2 (Fréchet distance and Inception Score) and what it left out."""
     panels: dict[str, Any] = {}
     for key, title in (
-        ("frechet", "Fréchet distance (lower is better)"),
+        ("frechet", "Fréchet distance"),
         ("inception", "Inception Score"),
         ("class_accuracy", "class accuracy"),
         ("precision", "precision"),
@@ -217,7 +217,7 @@ def comparison_figure(rows: list[dict[str, Any]]) -> Figure:
         panels[title] = ([score["value"] for score in scores], ends if with_interval else None)
     each = [1000 * row["sampling"]["wall_seconds"] / row["images"] for row in rows]
     panels["sampling, ms an image"] = (each, None)
-    logx = ("Fréchet distance (lower is better)", "sampling, ms an image")
+    logx = ("Fréchet distance", "sampling, ms an image")
     return plots.bar_panels([row["model"] for row in rows], panels, logx)
 
 

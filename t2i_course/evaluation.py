@@ -206,7 +206,6 @@ def evaluate(
 
 
 @torch.no_grad()
-@torch.no_grad()
 def _drawn(
     family: Family, condition: Condition, seed: int, settings: Any, costs: list[Cost], bar: tqdm
 ) -> Iterator[Tensor]:

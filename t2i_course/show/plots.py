@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from t2i_course.contract import require, unknown
 from t2i_course.show.figure import (
@@ -266,6 +267,7 @@ def bar_panels(
                 )  # fmt: skip
             if title in logx:
                 axes.set_xscale("log")
+                axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_title(title, size="medium")
             axes.set_yticks(places, labels=names)
             axes.tick_params(axis="y", length=0)
