@@ -42,7 +42,8 @@ COMMON = {
     "batch_size": 32, "lr": 1e-3, "label_drop": 0.1, "flip": False, "clip": 1.0, "warmup": 100,
     "schedule": "cosine", "ema": 0.999, "steps": 20,
 }  # fmt: skip
-# The best of the tuning runs in results/tuning_peers.md.
+# To be replaced by the best of results/tuning_peers.md: so far only the start of the tuning, chosen
+# by training speed, and no result.
 TUNED = {
     name: replace(peers.PEERS[name].example, **COMMON, **best)
     for name, best in {
