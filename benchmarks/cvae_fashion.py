@@ -16,17 +16,21 @@ from t2i_course import evaluation, recipes, runs
 from t2i_course.contract import write_whole
 from t2i_course.data import fashion
 from t2i_course.models.vae import CVAE
+from t2i_course.training import checkpoints, checks
 
 
 def main(epochs: int, seeds: int) -> None:
     train, test = (fashion.load(split, "fashion") for split in ("train", "test"))
     judge = runs.load_judge("fashion")
     rows: dict[str, list[float]] = {}
+    precisions: set[str] = set()
     for seed in range(seeds):
         recipe = recipes.recipe("cvae-fashion")
         model, settings = recipes.prepare(recipe, len(train), seed=seed, epochs=epochs)
         run = runs.train("benchmark-cvae", model, train, settings)
         assert isinstance(run.family, CVAE)
+        assert run.folder is not None
+        precisions.add(checks.saved_precision(checkpoints.latest(run.folder)))
         result = evaluation.evaluate(run.family, judge, train, test, seed=seed)
         frechet = result.scores["frechet"]
         values = {score.name: score.value for score in result.scores.values()}
@@ -44,7 +48,7 @@ def main(epochs: int, seeds: int) -> None:
     lines = [
         f"# One-hot CVAE on FashionMNIST, {epochs} epochs, {seeds} seeds",
         "",
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, fp32. 10,000 samples, "
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {'/'.join(sorted(precisions))}. 10,000 samples, "
         f"features {about.features} {about.features_sha256[:6]}, against {about.reference}.",
         "",
         "| | mean | " + " | ".join(f"seed {seed}" for seed in range(seeds)) + " |",

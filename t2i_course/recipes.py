@@ -46,9 +46,10 @@ JUDGE = {"lr": 2e-3, "weight_decay": 0.05, "schedule": "cosine", "warmup": 200}
 
 RECIPES = {
     "cvae-fashion": Recipe(
-        "the second paper's one-hot CVAE, 50 epochs", "cvae", "fashion", 50, {}, ADAM
+        "the second paper's one-hot CVAE, 50 epochs", "cvae", "fashion", 50, {}, ADAM,
+        precision="auto",
     ),
-    "vae-fashion": Recipe("the same without the label", "vae", "fashion", 50, {}, ADAM),
+    "vae-fashion": Recipe("the same without the label", "vae", "fashion", 50, {}, ADAM, precision="auto"),
     "autoencoder-fashion": Recipe(
         "an autoencoder with the mean squared error", "autoencoder", "fashion", 20, {}, ADAM
     ),

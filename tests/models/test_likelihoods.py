@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.distributions import ContinuousBernoulli, Normal, TransformedDistribution, Uniform
 from torch.distributions.transforms import AffineTransform, SigmoidTransform
 
@@ -35,6 +36,26 @@ def test_continuous_bernoulli_is_torchs():
     torch.testing.assert_close(
         -ours, ContinuousBernoulli(logits=LOGITS).log_prob(x), rtol=1e-5, atol=1e-6
     )
+
+
+def test_cross_entropy_and_its_gradients_are_torchs():
+    """Oracle: torch's own cross-entropy in float64; the gradient at ℓ = 0 is 1/2 − x."""
+    x = torch.linspace(0, 1, 7).double()[:, None].expand(7, len(LOGITS))
+    logits = LOGITS.expand_as(x)
+    nll = LIKELIHOODS["bernoulli"].nll
+
+    def torchs(x, logits):
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+    found = []
+    for function in (torchs, nll):
+        for dtype in (torch.float64, torch.float32):
+            inputs = [part.to(dtype).requires_grad_() for part in (x, logits)]
+            loss = function(*inputs)
+            found.append((loss.detach(), *torch.autograd.grad(loss.sum(), inputs)))
+    torch.testing.assert_close(found[2], found[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[3], found[1], rtol=1e-6, atol=4e-6)  # ulp of 30
+    assert torch.autograd.gradcheck(nll, (x.clone().requires_grad_(), logits + 0.01))
 
 
 def test_cross_entropy_on_grey_values_is_no_density():
