@@ -48,8 +48,9 @@ def main(epochs: int, seeds: int) -> None:
     lines = [
         f"# One-hot CVAE on FashionMNIST, {epochs} epochs, {seeds} seeds",
         "",
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {'/'.join(sorted(precisions))}. 10,000 samples, "
-        f"features {about.features} {about.features_sha256[:6]}, against {about.reference}.",
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
+        f"{' and '.join(sorted(precisions))}. 10,000 samples, {about.features} "
+        f"{about.features_sha256[:6]}, against {about.reference}.",
         "",
         "| | mean | " + " | ".join(f"seed {seed}" for seed in range(seeds)) + " |",
         "| --- " * (seeds + 2) + "|",

@@ -214,6 +214,7 @@ def _drawn(
         generator = RowGenerator(seed, "sample", rows=range(rows.start, rows.stop))
         with measure(family.device) as meter:
             images = family.sample(condition[rows].to(family.device), generator, settings).cpu()
+        images = (255 * images).round() / 255  # as a file would hold them, and the real ones are
         costs.append(meter.cost)
         bar.update(len(images))
         yield images

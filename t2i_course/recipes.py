@@ -49,7 +49,9 @@ RECIPES = {
         "the second paper's one-hot CVAE, 50 epochs", "cvae", "fashion", 50, {}, ADAM,
         precision="auto",
     ),
-    "vae-fashion": Recipe("the same without the label", "vae", "fashion", 50, {}, ADAM, precision="auto"),
+    "vae-fashion": Recipe(
+        "the same without the label", "vae", "fashion", 50, {}, ADAM, precision="auto"
+    ),
     "autoencoder-fashion": Recipe(
         "an autoencoder with the mean squared error", "autoencoder", "fashion", 20, {}, ADAM
     ),

@@ -175,15 +175,17 @@ class Diffusion(Family):
         t = draw_times(s.times, self.path, generator).to(device)
         eps = generator.normal(*s.image_shape).to(images)
         x_0 = 2 * images - 1
-        out = self.predict(schedules.q_sample(self.path, x_0, t, eps), t, condition)
-        error = (out.to(eps.dtype) - target(s.predicts, self.path, t, x_0, eps)) ** 2
+        out = self.unet(schedules.q_sample(self.path, x_0, t, eps), t, condition).to(eps.dtype)
+        error = out - target(s.predicts, self.path, t, x_0, eps)
+        if s.predicts == "data":
+            error = error.masked_fill((x_0.abs() >= 1) & (out * x_0 > 1), 0)
         weights = weight(s.weights, s.predicts, self.path, t).to(error.dtype)
-        return (weights * error.flatten(1).mean(dim=1)).mean(), {}
+        return (weights * error.square().flatten(1).mean(dim=1)).mean(), {}
 
     def predict(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """What the network says of x_t `[B, C, H, W]` at t `[B]`: noise, data or velocity."""
         out = self.unet(x_t, t, condition)
-        return out.tanh() if self.settings.predicts == "data" else out
+        return out.clamp(-1, 1) if self.settings.predicts == "data" else out
 
     def denoiser(self, condition: Condition, settings: SampleSettings | None = None) -> Denoise:
         """(x_t, t) to the (x_0, ε) that the model expects for these conditions, guided.
