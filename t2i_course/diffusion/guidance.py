@@ -46,6 +46,26 @@ def classifier_free(
     return network_of_both
 
 
+def autoguided(
+    network: Callable[[Tensor, Tensor, Condition], Tensor],
+    weak: Callable[[Tensor, Tensor, Condition], Tensor],
+    condition: Condition,
+    w: float,
+) -> Network:
+    """weak + w (network − weak), both with the condition (Karras et al. 2024a, eq. 3).
+
+    `weak` is a smaller or less trained network for the same task. It errs where the good one errs,
+    only more, so that the step from it points away from errors, and not, as the step from no
+    condition does, towards what is typical of the condition as well.
+    """
+
+    def network_of_both(x_t: Tensor, t: Tensor) -> Tensor:
+        out = network(x_t, t, condition)
+        return out if w == 1 else guided(out, weak(x_t, t, condition), w)
+
+    return network_of_both
+
+
 def classifier_guided(
     denoise: Denoise,
     log_probability: Callable[[Tensor, Tensor], Tensor],

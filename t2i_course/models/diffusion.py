@@ -20,7 +20,7 @@ from t2i_course.contract import (
     unknown,
 )
 from t2i_course.diffusion import schedules
-from t2i_course.diffusion.guidance import classifier_free
+from t2i_course.diffusion.guidance import autoguided, classifier_free
 from t2i_course.diffusion.objectives import (
     DRAWS,
     KINDS,
@@ -34,6 +34,8 @@ from t2i_course.diffusion.objectives import (
 from t2i_course.diffusion.samplers import SAMPLERS, VARIANCES, Watch, clipped
 from t2i_course.models.unet import UNet
 
+GUIDES = ("null", "weak")
+WEAK_EVERY = 4  # the weak network learns from every fourth row: it is to be weak, and cheap
 ROWS = 128  # rows that the network sees at once in sampling: what a processor's cache holds
 
 
@@ -48,11 +50,12 @@ class DiffusionSettings(Settings):
         path: "flow" (Liu et al. 2023), "linear" (Ho et al. 2020) or "cosine" (Nichol and Dhariwal
             2021).
         T: the number of times of a discrete path; the flow has none.
-        predicts: "velocity", "noise", or "data" (then it ends in a tanh: x_0 is in [-1, 1]).
+        predicts: "velocity", "noise", or "data" (x_0 in [-1, 1]).
         weights: see `objectives.weight`; "velocity" with predicts="data" is Li and He 2025.
         times: how training times are drawn, "logit-normal" or "uniform".
         drop: probability of hiding a training image's condition, so that the model learns to draw
             without one, as guidance needs (Ho and Salimans 2022).
+        weak: the widths of a second, weaker U-Net, which autoguidance needs; () for none.
     """
 
     image_shape: tuple[int, int, int] = (1, 28, 28)
@@ -67,12 +70,18 @@ class DiffusionSettings(Settings):
     weights: str = "velocity"
     times: str = "logit-normal"
     drop: float = 0.1
+    weak: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _, H, W = self.image_shape
         require(
-            len(self.widths) >= 1 and all(1 <= width <= 4096 for width in self.widths),
-            f"widths must be one or more numbers of channels up to 4096, not {self.widths}.",
+            len(self.widths) >= 1 and all(1 <= width <= 4096 for width in self.widths + self.weak),
+            f"widths must be one or more numbers of channels up to 4096, not {self.widths}, and "
+            f"weak must be such numbers or none, not {self.weak}.",
+        )
+        require(
+            len(self.weak) in (0, len(self.widths)),
+            f"weak needs as many widths as the network, {len(self.widths)}, not {self.weak}.",
         )
         for name in ("condition_dim", "blocks", "patch"):
             value = getattr(self, name)
@@ -102,6 +111,8 @@ class SampleSettings(Settings):
         sampler: a name in `SAMPLERS`.
         steps: of the sampler; Heun's S steps call the network 2 S − 1 times, the others S times.
         w: the guidance weight; 1 is plain conditional sampling.
+        guide: what guidance leads away from: "null", the prediction without the condition
+            (classifier-free guidance), or "weak", the weak network's (autoguidance).
         interval: (from, to): the times between which w holds; 1 elsewhere (Kynkäänniemi et al.
             2024: guidance helps in the middle and costs variety near t = 1).
         eta: of "ddim".
@@ -113,6 +124,7 @@ class SampleSettings(Settings):
     sampler: str = "dpm-solver-2m"
     steps: int = 10
     w: float = 1.0
+    guide: str = "null"
     interval: tuple[float, float] = (0.0, 1.0)
     eta: float = 0.0
     variance: str = "posterior"
@@ -122,6 +134,7 @@ class SampleSettings(Settings):
     def __post_init__(self) -> None:
         for what, value, known in (
             ("sampler", self.sampler, SAMPLERS),
+            ("guide", self.guide, GUIDES),
             ("variance", self.variance, VARIANCES),
             ("precision", self.precision, ("fp32", "bf16")),
         ):
@@ -153,18 +166,28 @@ class Diffusion(Family):
         self.image_shape, self.seed = s.image_shape, seed
         self.path = schedules.path(s.path, s.T)
         with seeded_init(seed):
-            self.unet = UNet(
-                s.image_shape, s.condition_dim, s.widths, s.blocks, s.patch, s.attention
-            )
+            self.unet = self._unet(s.widths)
+            if s.weak:
+                self.weak = self._unet(s.weak)
+
+    def _unet(self, widths: tuple[int, ...]) -> UNet:
+        s = self.settings
+        return UNet(s.image_shape, s.condition_dim, widths, s.blocks, s.patch, s.attention)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        return {"unet": self.unet}
+        names = ("unet", "weak") if self.settings.weak else ("unet",)
+        return {name: getattr(self, name) for name in names}
 
     def loss(
         self, name: str, images: Tensor, condition: Condition, generator: RowGenerator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean over the pixels of the squared error (Ho et al. 2020, eq. 14), weighted."""
+        """The mean over the pixels of the squared error (Ho et al. 2020, eq. 14), weighted.
+
+        A prediction of data that lies beyond a black or a white pixel is no error: `predict` clamps
+        it. So black can be met exactly, which an average over all that is likely never would (a
+        censored regression: Tobin 1958).
+        """
         s, device = self.settings, images.device
         require(
             tuple(images.shape[1:]) == tuple(s.image_shape),
@@ -175,16 +198,20 @@ class Diffusion(Family):
         t = draw_times(s.times, self.path, generator).to(device)
         eps = generator.normal(*s.image_shape).to(images)
         x_0 = 2 * images - 1
-        out = self.unet(schedules.q_sample(self.path, x_0, t, eps), t, condition).to(eps.dtype)
+        if name == "weak":
+            x_0, t, eps = x_0[::WEAK_EVERY], t[::WEAK_EVERY], eps[::WEAK_EVERY]
+            condition = condition[::WEAK_EVERY]
+        x_t = schedules.q_sample(self.path, x_0, t, eps)
+        out = self.networks[name](x_t, t, condition).to(eps.dtype)
         error = out - target(s.predicts, self.path, t, x_0, eps)
         if s.predicts == "data":
             error = error.masked_fill((x_0.abs() >= 1) & (out * x_0 > 1), 0)
         weights = weight(s.weights, s.predicts, self.path, t).to(error.dtype)
         return (weights * error.square().flatten(1).mean(dim=1)).mean(), {}
 
-    def predict(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """What the network says of x_t `[B, C, H, W]` at t `[B]`: noise, data or velocity."""
-        out = self.unet(x_t, t, condition)
+    def predict(self, x_t: Tensor, t: Tensor, condition: Condition, name: str = "unet") -> Tensor:
+        """What a network says of x_t `[B, C, H, W]` at t `[B]`: noise, data or velocity."""
+        out = self.networks[name](x_t, t, condition)
         return out.clamp(-1, 1) if self.settings.predicts == "data" else out
 
     def denoiser(self, condition: Condition, settings: SampleSettings | None = None) -> Denoise:
@@ -194,23 +221,32 @@ class Diffusion(Family):
         """
         s = settings or SampleSettings()
         low, high = s.interval
-        plain = classifier_free(self._network(s.precision), condition, 1.0)
-        guided = classifier_free(self._network(s.precision), condition, s.w)
+        network = self._network("unet", s.precision)
+        plain = classifier_free(network, condition, 1.0)
+        if s.guide == "null":
+            guided = classifier_free(network, condition, s.w)
+        else:
+            require(
+                "weak" in self.networks,
+                'This model has no weak network to be guided by: sample with guide="null", or '
+                "train it with weak=(16, 32).",
+            )
+            guided = autoguided(network, self._network("weak", s.precision), condition, s.w)
 
-        def network(x_t: Tensor, t: Tensor) -> Tensor:
+        def steered(x_t: Tensor, t: Tensor) -> Tensor:
             inside = low <= t.max() <= high  # one time for the whole batch in every sampler
             return (guided if inside else plain)(x_t, t)
 
-        denoise = denoiser(self.settings.predicts, self.path, network)
+        denoise = denoiser(self.settings.predicts, self.path, steered)
         return clipped(denoise, self.path) if s.clip else denoise
 
-    def _network(self, precision: str) -> Callable[[Tensor, Tensor, Condition], Tensor]:
+    def _network(self, name: str, precision: str) -> Callable[[Tensor, Tensor, Condition], Tensor]:
         def network(x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
             parts = []
             with torch.autocast(x_t.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 for rows in torch.arange(len(x_t)).split(ROWS):
                     part = slice(int(rows[0]), int(rows[-1]) + 1)
-                    parts.append(self.predict(x_t[part], t[part], condition[part]))
+                    parts.append(self.predict(x_t[part], t[part], condition[part], name))
             return torch.cat(parts).to(x_t.dtype)
 
         return network

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from t2i_course.contract import Condition, RowGenerator
-from t2i_course.diffusion.guidance import classifier_free, classifier_guided, guided
+from t2i_course.diffusion.guidance import (
+    autoguided,
+    classifier_free,
+    classifier_guided,
+    guided,
+)
 from t2i_course.diffusion.objectives import KINDS, target, to_data_and_noise
 from t2i_course.diffusion.samplers import SAMPLERS
 from t2i_course.diffusion.schedules import Path, q_sample, times
@@ -115,3 +120,24 @@ def test_a_classifier_steers_every_sampler_to_its_mode(name, path):
     x = SAMPLERS[name](denoise, x, times(path, 100), path, RowGenerator("z", rows=n))
     assert (x.mean(0) - MEANS[2]).abs().max() < 4 * DEVIATION / n**0.5 + 0.02
     assert (x.std(0) - DEVIATION).abs().max() < 4 * DEVIATION / n**0.5 + 0.02
+
+
+@settings(deadline=None)
+@given(st.floats(0, 5), st.floats(0.1, 3))
+def test_autoguidance_takes_back_an_error_that_the_weak_network_makes_larger(w, larger):
+    """Oracle: with errors e and (1 + larger) e, w = 1 + 1 / larger is without error."""
+    truth, error, x_t = normal(4, 3, seed=0), normal(4, 3, seed=1), normal(4, 3, seed=2)
+    condition, seen = Condition.none(4), []
+
+    def network(x_t, t, condition):
+        seen.append(condition)
+        return truth + error
+
+    def weak(x_t, t, condition):
+        return truth + (1 + larger) * error
+
+    t = torch.ones(4)
+    out = autoguided(network, weak, condition, w)(x_t, t)
+    close(out, truth + (1 + larger - w * larger) * error, atol=1e-9, rtol=1e-9)
+    close(autoguided(network, weak, condition, 1 + 1 / larger)(x_t, t), truth)
+    assert seen == [condition, condition]

@@ -100,6 +100,26 @@ def test_guidance_costs_a_second_row_inside_its_interval_only():
         torch.testing.assert_close(x_0, x_t - t * velocity)
 
 
+def test_the_weak_network_learns_from_every_fourth_row_and_guides_without_a_second_row():
+    model, seen = recorded(weak=(8,), drop=0.0)
+    model.weak = Recorder()
+    images, condition = batch(8)
+    losses = [model.loss(name, images, condition, RowGenerator(3, rows=8))[0] for name in
+              model.networks]  # fmt: skip
+    assert list(model.networks) == ["unet", "weak"] and not losses[0].isclose(losses[1])
+    (x_t, t, _), (x_t_weak, t_weak, condition_weak) = seen.calls.pop(), model.weak.calls.pop()
+    assert x_t[::4].equal(x_t_weak) and t[::4].equal(t_weak) and len(condition_weak) == 2
+    settings = SampleSettings(steps=2, w=3.0, guide="weak", interval=(0.0, 0.8))
+    model.sample(Condition.of(torch.eye(3)), RowGenerator(0, rows=3), settings)
+    assert [len(t) for _, t, _ in seen.calls] == [3, 3]
+    assert [len(t) for _, t, _ in model.weak.calls] == [3]  # inside the interval only
+
+
+def test_who_has_no_weak_network_is_told_so():
+    with pytest.raises(T2IError, match="no weak network"):
+        tiny().sample(Condition.none(2), RowGenerator(0, rows=2), SampleSettings(guide="weak"))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize(("path", "predicts"), [("flow", "velocity"), ("linear", "noise")])
 def test_every_sampler_draws_images_that_depend_on_the_row_alone(name, path, predicts):
@@ -129,6 +149,8 @@ def test_it_learns_two_pictures_and_which_label_means_which():
 @pytest.mark.parametrize(("own", "message"), [
     ({"widths": ()}, "widths"),
     ({"widths": (8, 8, 8)}, "multiples of 8"),
+    ({"weak": (8, 8)}, "as many widths"),
+    ({"weak": (0,)}, "weak must be"),
     ({"path": "linar"}, "linear"),
     ({"predicts": "score"}, "velocity"),
     ({"weights": "snr"}, "min-snr"),
@@ -142,6 +164,7 @@ def test_wrong_settings_say_what_is_right(own, message):
 
 @pytest.mark.parametrize(("own", "message"), [
     ({"sampler": "hoin"}, "heun"),
+    ({"guide": "week"}, "weak"),
     ({"steps": 0}, "steps"),
     ({"w": -1.0}, "w must"),
     ({"interval": (0.8, 0.2)}, "interval"),
