@@ -23,7 +23,6 @@ class Recipe:
         epochs: of that data; the smoke profile does a few steps instead.
         settings: of the model, where they differ from its defaults.
         optimizer: of the model's networks, where it differs from the defaults.
-        networks: by a network's name, where its optimizer differs from that.
         batch_size, precision, ema: see `TrainSettings`.
         sampling: how it is drawn from, where that differs from the family's defaults.
     """
@@ -34,7 +33,6 @@ class Recipe:
     epochs: int
     settings: Mapping[str, Any]
     optimizer: Mapping[str, Any]
-    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     batch_size: int = 128
     precision: str = "fp32"
     ema: float = 0.0
@@ -62,15 +60,16 @@ RECIPES = {
     ),
     "gan-fashion": Recipe(
         "a conditional GAN: projection discriminator, R1", "gan", "fashion", 12,
-        {"gamma": 1.0, "drop": 0.2}, {"lr": 1e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
-        networks={"discriminator": {"lr": 2e-3}}, batch_size=64, precision="auto", ema=0.999,
+        {"gamma": 1.0, "drop": 0.15}, {"lr": 2e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
+        batch_size=32, precision="auto", ema=0.999,
     ),
     "diffusion-fashion": Recipe(
-        "a small U-Net trained as a rectified flow", "diffusion", "fashion", 12, {},
-        {"lr": 1.5e-3, "betas": (0.9, 0.99), "muon": 4e-3, "schedule": "cosine", "warmup": 50,
+        "a small U-Net trained as a rectified flow", "diffusion", "fashion", 12,
+        {"weak": (16, 32)},
+        {"lr": 1e-3, "betas": (0.9, 0.99), "muon": 2.5e-3, "schedule": "cosine", "warmup": 50,
          "clip": 1.0},
         batch_size=64, precision="auto", ema=0.999,
-        sampling={"w": 1.3, "precision": "bf16"},
+        sampling={"guide": "weak", "w": 1.5, "steps": 16, "precision": "bf16"},
     ),
     "features-fashion": Recipe(
         "the classifier whose features judge FashionMNIST's generators",
@@ -126,10 +125,7 @@ def prepare(
         smoke = 20 if epochs is None else whole
         steps = profile.pick(smoke=smoke, laptop=whole, gpu=whole)
     model = models.build(recipe.family, {**recipe.settings, **(settings or {})}, seed)
-    optimizers = {
-        name: OptimizerSettings(**{**recipe.optimizer, **recipe.networks.get(name, {})}).to_dict()
-        for name in model.networks
-    }
+    optimizer = OptimizerSettings(**recipe.optimizer).to_dict()
     return model, TrainSettings.from_dict(
         {
             "steps": steps,
@@ -138,7 +134,7 @@ def prepare(
             "precision": recipe.precision,
             "seed": seed,
             "ema": recipe.ema,
-            "optimizers": optimizers,
+            "optimizers": {name: optimizer for name in model.networks},
             **training,
         }
     )
