@@ -62,9 +62,9 @@ def macs(family: Family, data: LabelledImages, images: int = 4) -> int:
     """Multiply-accumulates an image of one forward and backward pass of the loss."""
     x, condition = data.pixels(slice(0, images)), data.condition(data.labels[:images])
     with FlopCounterMode(display=False) as counter:
-        name = next(iter(family.networks))
-        loss, _ = family.train().loss(name, x, condition, RowGenerator(0, rows=images))
-        loss.backward()
+        for name in family.train().networks:
+            loss, _ = family.loss(name, x, condition, RowGenerator(0, rows=images))
+            loss.backward()
     return counter.get_total_flops() // 2 // images
 
 
