@@ -136,13 +136,14 @@ def compare(minutes: float, seeds: int, samples: int, names: list[str], smoke: b
     print(text)
     if smoke:
         return
-    write_whole(RESULTS / "diffusion_quality.md", text)
+    name = f"diffusion_quality_{minutes:g}_minutes"
+    write_whole(RESULTS / f"{name}.md", text)
     figure = plots.bars(
         list(table),
         torch.tensor([statistics.median(r["x floor"] for r in rows) for rows in table.values()]),
         xlabel=f"Fréchet distance after {minutes:g} CPU minutes, as a multiple of its floor",
     )
-    write_whole(RESULTS / "diffusion_quality.png", plots.png(figure))
+    write_whole(RESULTS / f"{name}.png", plots.png(figure))
 
 
 def report(table: dict[str, list[dict[str, float]]], minutes: float, seeds: int) -> str:

@@ -184,8 +184,8 @@ class Diffusion(Family):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over the pixels of the squared error (Ho et al. 2020, eq. 14), weighted.
 
-        A prediction of data that lies beyond a black or a white pixel is no error: `predict` clamps
-        it. So black can be met exactly, which an average over all that is likely never would (a
+        A prediction of data beyond a black or a white pixel is no error: `predict` clamps it. The
+        best answer is still the mean of x_0; but where that is black it need not be hit exactly (a
         censored regression: Tobin 1958).
         """
         s, device = self.settings, images.device
