@@ -55,7 +55,8 @@ RECIPES = {
     ),
     "conv-cvae-fashion": Recipe(
         "a CVAE with convolutions, of the GAN's and the diffusion model's size",
-        "conv-cvae", "fashion", 20, {}, {"lr": 2e-3, "schedule": "cosine", "warmup": 100},
+        "conv-cvae", "fashion", 20, {},
+        {"lr": 2e-3, "muon": 4e-3, "schedule": "cosine", "warmup": 100},
         precision="auto",
     ),
     "gan-fashion": Recipe(
