@@ -138,6 +138,8 @@ def compare(minutes: float, seeds: int, samples: int, names: list[str], smoke: b
         return
     name = f"diffusion_quality_{minutes:g}_minutes"
     write_whole(RESULTS / f"{name}.md", text)
+    if len(table) == 1:
+        return
     figure = plots.bars(
         list(table),
         torch.tensor([statistics.median(r["x floor"] for r in rows) for rows in table.values()]),
