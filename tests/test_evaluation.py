@@ -49,6 +49,7 @@ def test_scores_are_torch_fidelitys_on_the_same_features(stand_in):
     judge, train, test = stand_in
     drawn = torch.rand(1000, 1, 28, 28) * train.pixels()
     result = evaluation.evaluate(Copier(drawn), judge, train, test, samples=1000)
+    drawn = (255 * drawn).round() / 255  # what is scored is what a file would hold
     features = judge.features()
     statistics = [
         fid_features_to_statistics(features(images).double())
