@@ -214,6 +214,7 @@ def bars(
                 ha="right" if negative else "left",
                 size="small",
             )
+        axes.set_xlabel(xlabel, loc="right")  # long names move the axes: a centred one is cut
         axes.margins(x=0.12)
         if (lengths >= 0).all():
             axes.set_xlim(left=0)
