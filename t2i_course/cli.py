@@ -72,7 +72,7 @@ def _recipe_help() -> str:
 @click.option(
     "--run", type=click.Path(path_type=Path), help="The run's folder; by default runs/NAME."
 )
-@click.option("--data", "source", help="fashion or sketches, in place of the recipe's data.")
+@click.option("--data", "source", help="fashion, sketches or shapes, in place of the recipe's.")
 @click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option("--steps", type=click.IntRange(1), help="In place of the recipe's epochs.")
 @click.option(
@@ -113,7 +113,7 @@ def train(
     recipe = recipes.recipe(name)
     if source is None and recipe.data == "fashion":
         source = fashion.asked_for()
-    data = fashion.load("train", source or recipe.data)
+    data = runs.load_data(source or recipe.data, "train")
     if source is not None and data.name != recipe.data:
         click.echo(f"Data: {data.title}.")
     chosen = {key: value for key, value in training.items() if value is not None}
@@ -121,12 +121,13 @@ def train(
         recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
         settings=dict(map(_setting, changes)), **chosen,
     )  # fmt: skip
+    data = runs.data_for(model, data)
     folder = run or runs_root() / name
     runs.note(folder, recipe=name, source=data.name, command=shlex.join(["t2i", *sys.argv[1:]]))
     result = engine.train(model, data, settings, folder)
     if not result.finished:
         sys.exit(130)
-    what = "`t2i sample" if recipe.family != "classifier" else "`t2i ship"
+    what = "`t2i ship" if recipe.family in ("classifier", "clip") else "`t2i sample"
     click.echo(f"Trained: {shown(folder)}. Go on with {what} {shown(folder)}`.")
 
 
@@ -141,33 +142,83 @@ def _setting(change: str) -> tuple[str, Any]:
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", required=False)
+@click.option("--prompt", help="What the picture is to show, in words.")
+@click.option(
+    "--prompts", type=click.Path(path_type=Path), help="A text file, one prompt a line; --out is "
+    "then a folder.",
+)  # fmt: skip
+@click.option("--model", help="In place of RUN: diffusion (the default), gan or cvae, as shipped.")
 @click.option("--label", help="A class's name or number, or `invalid`; by default every class.")
 @click.option(
-    "--count", default=12, show_default=True, type=click.IntRange(1, 100), help="Images a row."
+    "--count", type=click.IntRange(1, 100), help="Pictures a row; by default 12, of a prompt 1."
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same images.")
 @SAMPLING
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("samples.png"), show_default=True
+    "--out", type=click.Path(path_type=Path), help="By default samples.png or the folder samples."
 )
 def sample(
-    run: str, label: str | None, count: int, seed: int, changes: tuple[str, ...], out: Path
-) -> None:
-    """Draw images from RUN: a run's folder, a checkpoint, or a shipped model.
+    run: str | None, prompt: str | None, prompts: Path | None, model: str | None,
+    label: str | None, count: int | None, seed: int, changes: tuple[str, ...], out: Path | None,
+) -> None:  # fmt: skip
+    """Draw images from RUN (a run's folder, a checkpoint, or a shipped model), or from a sentence.
 
     Examples:
 
     \b
         t2i sample cvae-fashion --set temperature=0.7
         t2i sample diffusion-fashion --label sandal --set w=2 --set steps=10
+        t2i sample --prompt "a small red circle above a large blue square" --out picture.png
+        t2i sample --prompts prompts.txt --model gan --out pictures
     """
-    from t2i_course import runs, sampling
+    from t2i_course import runs
+
+    if prompt is not None or prompts is not None:
+        if label is not None or (prompt is not None and prompts is not None):
+            raise T2IError("Give one of --prompt, --prompts and --label.")
+        if run is not None and model is not None:
+            raise T2IError(f"Give RUN or --model, not both {run!r} and {model!r}.")
+        _sample_text(run or f"{model or 'diffusion'}-shapes", prompt, prompts, count or 1, seed,
+                     changes, out)  # fmt: skip
+        return
+    if run is None or model is not None:
+        raise T2IError(
+            "Say what to draw from, as in `t2i sample cvae-fashion`, or give a --prompt."
+        )
+    from t2i_course import sampling
 
     family = runs.load_family(run)
     settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
-    path = sampling.draw_to_file(family, out, label, count, seed, settings)
+    where = out or Path("samples.png")
+    path = sampling.draw_to_file(family, where, label, count or 12, seed, settings)
     click.echo(f"Drawn: {path}")
+
+
+def _sample_text(
+    run: str, prompt: str | None, file: Path | None, count: int, seed: int,
+    changes: tuple[str, ...], out: Path | None,
+) -> None:  # fmt: skip
+    from t2i_course import prompting, runs
+
+    texts = prompting.read_prompts(file) if file is not None else [prompt or ""]
+    family = runs.load_family(run)
+    clip = runs.load_clip(run)
+    for word in dict.fromkeys(word for text in texts for word in clip.unknown_words(text)):
+        click.echo(f"{clip.name} never saw the word {word!r}: it spells it, and guesses.", err=True)
+    settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
+    if file is None:
+        where = prompting.check_picture(out or Path("samples.png"))
+    else:
+        where = prompting.check_folder(out or Path("samples"))
+    images = prompting.draw(family, clip, texts, count=count, seed=seed, settings=settings)
+    if file is None:
+        verdict = prompting.said(images[0, 0], texts[0])
+        prompting.write_picture(images[0], where)
+        click.echo(f"Drawn: {where}" + (f" (the exact reader: {verdict})" if verdict else ""))
+    else:
+        prompting.write_folder(images, texts, where)
+        click.echo(f"Drawn: {len(texts)} prompts, in {where}")
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from t2i_course import evaluation, recipes, runs
+from t2i_course import evaluation, papers, recipes, runs
 from t2i_course.contract import Family, T2IError, tensors_sha256, write_whole
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
@@ -39,13 +39,6 @@ ENTRIES = (
     Entry("diffusion", "diffusion-fashion"),
     Entry("VAE (MLP)", "cvae-fashion"),
 )
-
-# The first paper, table 1 (COCO): FID, Inception Score, hours of training, GB of memory.
-PAPER = {
-    "VAE": (32.4, 2.9, 12, 6),
-    "GAN": (23.1, 3.5, 15, 8),
-    "diffusion": (14.9, 4.2, 20, 12),
-}
 
 HEADER = (
     "model", "Fréchet distance", "Inception Score", "training, minutes", "peak memory, GB",
@@ -178,7 +171,7 @@ def comparison_table(rows: list[dict[str, Any]], test: LabelledImages, clock: st
                 f"{1000 * draws['wall_seconds'] / row['images']:.2f}", f"{row['parameters']:,}",
             ]
         )  # fmt: skip
-    for name, (fid, inception, hours, memory) in PAPER.items():
+    for name, (fid, inception, hours, memory) in papers.FIRST_TABLE_1.items():
         cells.append(
             [f"{name}, the first paper, on COCO", f"{fid} (FID)", str(inception),
              f"{hours} hours", str(memory), *["not given"] * (len(HEADER) - 5)]
@@ -187,9 +180,7 @@ def comparison_table(rows: list[dict[str, Any]], test: LabelledImages, clock: st
     note = (
         f"Fréchet distance and Inception Score in {floor['features']} "
         f"{floor['features_sha256'][:6]} against {test.title}; floor {floor['floor']:.3g}. Minutes "
-        f"of training are {'CPU' if clock == 'cpu' else 'wall'} minutes. The paper's rows are "
-        "of another data set, in Inception's features, as it prints them: only their order can be "
-        "compared."
+        f"of training are {'CPU' if clock == 'cpu' else 'wall'} minutes. {papers.NOTE}"
     )
     return report.Table(HEADER, cells, note)
 

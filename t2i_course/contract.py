@@ -5,7 +5,8 @@ Nothing here knows a data set, a network or a metric. What passes between the ro
 - images: float32 `[B, C, H, W]` in [0, 1], the only range outside `models/`;
 - conditions: `Condition`, one row per image;
 - random numbers: `RowGenerator`, whose draws depend on the row and never on the batch it came in;
-- features: `Features`, from images to vectors, with a name and the hash of its weights.
+- features: `Features`, from images to vectors, with a name and the hash of its weights;
+- text: `TextEncoder`, from captions to conditions, likewise.
 """
 
 import dataclasses
@@ -28,8 +29,8 @@ from t2i_course.errors import T2IError, unknown
 
 __all__ = [
     "Condition", "Data", "Family", "Features", "RowGenerator", "Settings", "T2IError",
-    "Trainable", "file_sha256", "require", "seed_of", "seeded_init", "tensors_sha256", "unknown",
-    "write_whole",
+    "TextEncoder", "Trainable", "file_sha256", "require", "seed_of", "seeded_init",
+    "tensors_sha256", "unknown", "write_whole",
 ]  # fmt: skip
 
 
@@ -360,3 +361,34 @@ class Features:
             f"{list(features.shape)}.",
         )
         return features
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """From captions to conditions, as data and command line see it: a function with a name and a
+    hash. Frozen: the same caption is always the same condition.
+
+    Args:
+        name: such as "clip-tiny", by which `conditioning.clip.load` finds it again.
+        sha256: of the weights.
+        dim: D of the conditions' vectors.
+        token_dim: D_tok of their tokens; 0 for an encoder that gives none.
+        function: captions to their conditions, all present.
+    """
+
+    name: str
+    sha256: str
+    dim: int
+    token_dim: int
+    function: Callable[[list[str]], Condition] = field(repr=False)
+
+    def __call__(self, captions: list[str]) -> Condition:
+        condition = self.function(captions)
+        require(
+            len(condition) == len(captions)
+            and condition.vector is not None
+            and condition.vector.shape[1] == self.dim,
+            f"Text encoder {self.name!r} promised [{len(captions)}, {self.dim}] and gave "
+            f"{None if condition.vector is None else list(condition.vector.shape)}.",
+        )
+        return condition

@@ -1,176 +1,191 @@
-"""The main job, end to end: train, draw, evaluate, and a report to look at. `t2i demo`."""
+"""The main job, end to end: sentences go in, pictures come out. `t2i demo`.
+
+First from the weights that ship, at once; then from a CVAE, a GAN and a diffusion model that learn
+from drawn and captioned shapes for a minute each; and a report with both.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import torch
+from torch import Tensor
 
-from t2i_course import evaluation, profiles, recipes, runs
-from t2i_course.contract import Family, T2IError
-from t2i_course.data import fashion
-from t2i_course.data.labelled import LabelledImages
-from t2i_course.models.vae import CVAE
+from t2i_course import papers, profiles, prompting, recipes, runs, text_evaluation
+from t2i_course.conditioning.clip import Clip
+from t2i_course.contract import Family, RowGenerator, T2IError
+from t2i_course.data.shapes import HELD_OUT
+from t2i_course.models.diffusion import Diffusion
 from t2i_course.places import shown
-from t2i_course.sampling import INVALID, draw, label_rows
 from t2i_course.show import plots, report
-from t2i_course.training.engine import Run, train
+from t2i_course.training import engine
 
-COLUMNS = 12
-RECIPE = "cvae-fashion"
+MODELS = {"CVAE": "cvae-shapes", "GAN": "gan-shapes", "diffusion": "diffusion-shapes"}
+PROMPTS = (
+    "a large yellow circle at the top left",
+    "a small blue star at the bottom right",
+    "three small green squares",
+    "a small red circle above a large blue square",
+    "a small yellow cross inside a large purple circle",
+    "a large red triangle",
+    "a large blue circle at the bottom",
+    "a small green star to the left of a large black square",
+)
+COLUMNS = 3  # pictures of each model in the report's grids
+FILMED = PROMPTS[3]
+HEADER = (
+    "model", "Fréchet distance", "Inception Score", "training, minutes", "peak memory, GB",
+    "CLIP score", "one right", "one, held out", "two right", "two, held out",
+    "sampling, ms an image", "parameters",
+)  # fmt: skip
 
 
 def demo(folder: Path, say: Callable[[str], None] = print) -> Path:
-    """Train the one-hot CVAE, draw from it, score it, and write `folder/report.html`.
+    """Draw from the shipped models, train three of one's own, score all, and write the report.
 
-    Uses FashionMNIST where it is there or can be downloaded, else the drawn stand-in, and says
-    which. A run that was interrupted goes on.
+    Writes `first.png` and `report.html` into `folder`, and a run's folder for each model. A demo
+    that was interrupted goes on.
 
     Returns:
         The report's path.
 
     Raises:
-        T2IError: if the training was interrupted (it is saved) or something cannot be written.
+        T2IError: if a training was interrupted (it is saved) or something cannot be written.
     """
-    source = _source(say)
-    data, test = (fashion.load(split, source) for split in ("train", "test"))
-    judge = runs.load_judge(source)
-    recipe = recipes.recipe(RECIPE)
-    model, settings = recipes.prepare(recipe, len(data))
-    run_folder = folder / f"cvae-{source}"
-    say(f"Training the one-hot CVAE on {data.title}: {settings.steps:,} steps.")
-    profile = profiles.current()
-    command = f"t2i train {RECIPE} --data {source} --run {shown(run_folder)}"
-    if profile.name != "laptop":
-        command = f"T2I_PROFILE={profile.name} {command}"
-    runs.note(run_folder, recipe=RECIPE, source=source, command=command)
-    run = train(model, data, settings, run_folder)
-    if not run.finished:
-        raise T2IError("The demo was interrupted; `t2i demo` goes on where it stopped.")
-    assert isinstance(run.family, CVAE)
-    samples = profile.pick(smoke=500, laptop=10_000, gpu=10_000)
-    result = evaluation.evaluate(run.family, judge, data, test, samples=samples, progress=True)
-    result.write(run_folder / "evaluation.json")
-    return _report(folder / "report.html", run, result, data, test, command)
+    shipped = {title: runs.load_family(name) for title, name in MODELS.items()}
+    clip = runs.load_clip(MODELS["diffusion"])
+    first = {title: _drawn(family, clip) for title, family in shipped.items()}
+    path = prompting.write_picture(first["diffusion"][:, 0], folder / "first.png")
+    say(f"Drawn by the shipped diffusion model: {shown(path)}")
+    own = _trained(folder, say)
+    say("Scoring what they draw.")
+    places = {title: (MODELS[title], family) for title, family in shipped.items()}
+    rows = [_row(f"{title}, shipped", *place, clip) for title, place in places.items()]
+    places = {title: (str(folder / MODELS[title]), family) for title, family in own.items()}
+    rows += [_row(f"{title}, one minute", *place, clip) for title, place in places.items()]
+    second = {title: _drawn(family, clip) for title, family in own.items()}
+    return _report(folder, first, second, _film(shipped["diffusion"], clip), rows)
 
 
-def _source(say: Callable[[str], None]) -> str:
-    if fashion.asked_for() == "sketches":
-        say("Data: the drawn stand-in, as asked for; not FashionMNIST.")
-        return "sketches"
-    if fashion.problem() is not None:
-        say("FashionMNIST is not there yet: downloading it (30 MB).")
-        try:
-            fashion.download()
-        except T2IError as error:
-            say(f"{error}\nData: going on with the drawn stand-in; it is not FashionMNIST.")
-            return "sketches"
-    say("Data: FashionMNIST.")
-    return "fashion"
+def _trained(folder: Path, say: Callable[[str], None]) -> dict[str, Family]:
+    """The three models after a minute each."""
+    data = runs.load_data("shapes", "train")
+    length: dict[str, Any] = profiles.current().pick(
+        smoke={"steps": 4}, laptop={"minutes": 1.0}, gpu={"minutes": 1.0}
+    )
+    for title, name in MODELS.items():
+        model, settings = recipes.prepare(recipes.recipe(name), len(data), **length)
+        say(f"{title}: a minute of training on {len(data):,} captioned drawings.")
+        command = f"t2i train {name} --minutes 1"
+        runs.note(folder / name, recipe=name, source=data.name, command=command)
+        run = engine.train(model, runs.data_for(model, data), settings, folder / name)
+        if not run.finished:
+            raise T2IError("The demo was interrupted; `t2i demo` goes on where it stopped.")
+    return {title: runs.load_family(folder / name) for title, name in MODELS.items()}
+
+
+def _drawn(family: Family, clip: Clip) -> Tensor:
+    """What a model draws for each of `PROMPTS`, `[P, COLUMNS, 3, H, W]`."""
+    settings = runs.sampling_settings(_recipe(family), family, {})
+    return prompting.draw(family, clip, PROMPTS, count=COLUMNS, settings=settings)
+
+
+def _recipe(family: Family) -> str:
+    return next(name for name in MODELS.values() if recipes.recipe(name).family == family.name)
+
+
+def _row(title: str, place: str, family: Family, clip: Clip) -> list[str | int | float]:
+    """A row of the table: scores of a model, and what its training cost by its card."""
+    count = profiles.current().pick(smoke=4, laptop=60, gpu=1000)
+    settings = runs.sampling_settings(_recipe(family), family, {})
+    result = text_evaluation.evaluate(family, clip, count, settings=settings)
+    card, value = runs.card(place), {key: one.value for key, one in result.scores.items()}
+    return [
+        title, f"{value['frechet']:.3g}", f"{value['inception']:.3g}",
+        f"{card['trained_seconds'] / 60:.1f}",
+        f"{card['cost']['peak_memory_bytes'] / 2**30:.2f}", f"{value['clip_score']:.1f}",
+        *(f"{value[f'{kind}: all']:.0%}" for kind in ("one", "one, held out", "two",
+                                                      "two, held out")),
+        f"{1000 * result.sampling.wall_seconds / result.images:.1f}", f"{result.parameters:,}",
+    ]  # fmt: skip
+
+
+def _film(family: Family, clip: Clip) -> list[tuple[float, Tensor, Tensor]]:
+    """How the shipped diffusion model comes from noise to a picture: t, x_t and x_0 `[3, H, W]`
+    in [0, 1], at each of its steps."""
+    assert isinstance(family, Diffusion)
+    settings: Any = runs.sampling_settings(_recipe(family), family, {"steps": 8})
+    frames: list[tuple[float, Tensor, Tensor]] = []
+
+    def watch(t: float, x_t: Tensor, x_0: Tensor) -> None:
+        seen, expected = ((x[0].clamp(-1, 1) + 1) / 2 for x in (x_t, x_0))
+        frames.append((t, seen, expected))
+
+    condition = clip.encoder(family.settings.token_dim > 0)([FILMED])
+    family.sample(condition, RowGenerator(0, "sample", rows=1), settings, watch=watch)
+    return frames
+
+
+def _grid(drawn: dict[str, Tensor], alt: str, caption: str) -> report.Picture:
+    """Prompts down, families across."""
+    images = torch.cat(list(drawn.values()), dim=1).flatten(0, 1)
+    labels = [title if k == 0 else "" for title in drawn for k in range(COLUMNS)]
+    figure = plots.grid(images, len(labels), row_labels=PROMPTS, column_labels=labels, scale=2)
+    return report.Picture(plots.png(figure), alt, caption)
 
 
 def _report(
-    path: Path,
-    run: Run,
-    result: evaluation.Evaluation,
-    data: LabelledImages,
-    test: LabelledImages,
-    train_command: str,
+    folder: Path,
+    first: dict[str, Tensor],
+    second: dict[str, Tensor],
+    frames: list[tuple[float, Tensor, Tensor]],
+    rows: list[list[str | int | float]],
 ) -> Path:
-    model, log = run.family, run.log
-    assert isinstance(model, CVAE) and run.folder is not None
-    folder = shown(run.folder)
-    drawn = report.Picture(
-        plots.png(_drawn_grid(model, None)),
-        f"Samples of the CVAE, {COLUMNS} of each of ten garments, one garment a row.",
-        "Drawn by the model.",
+    pairs = ", ".join(f"{colour} {kind}s" for colour, kind in sorted(HELD_OUT))
+    film = plots.grid(
+        torch.stack([x_t for _, x_t, _ in frames] + [x_0 for _, _, x_0 in frames]),
+        len(frames), row_labels=["x_t", "expected x_0"],
+        column_labels=[f"t = {t:.2f}" for t, _, _ in frames], scale=2,
+    )  # fmt: skip
+    paper = [
+        [f"{name}, the first paper, on COCO", f"{fid} (FID)", str(inception), f"{hours} hours",
+         str(memory), *["not given"] * (len(HEADER) - 5)]
+        for name, (fid, inception, hours, memory) in papers.FIRST_TABLE_1.items()
+    ]  # fmt: skip
+    note = (
+        "Fréchet distance, Inception Score and CLIP score in the features of the CLIP that read "
+        "the prompts. Right: all that the prompt says, by the exact reader of the picture; held "
+        f"out: with a pair of colour and kind that no training picture had. {papers.NOTE}"
     )
-    images = test.pixels(test.each_class(COLUMNS).flatten())
-    real = report.Picture(
-        plots.png(plots.grid(images, COLUMNS, row_labels=test.classes)),
-        f"Images of {test.title}, {COLUMNS} of each of ten garments, one garment a row.",
-        f"For comparison: {test.title}.",
-    )
-    invalid = report.Picture(
-        plots.png(_drawn_grid(model, INVALID)),
-        "Samples for an all-zero, a uniform and a two-hot label vector, one vector a row.",
-        "Drawn by the model for label vectors that no training image had.",
-    )
-    parts = {"reconstruction": "reconstruction", "kl": "KL", "loss": "their sum"}
-    curves = report.Picture(
-        plots.png(
-            plots.curves(
-                {name: (log["step"], log[f"cvae/{key}"]) for key, name in parts.items()},
-                "step",
-                "nats an image",
-            )
-        ),
-        "The training loss and its two parts, reconstruction and KL, against the step.",
-        "Means over 50 steps each.",
-    )
-    accuracy = report.Picture(
-        plots.png(
-            plots.bars(
-                list(result.per_class),
-                [100 * value for value in result.per_class.values()],
-                xlabel="samples that the judge puts in the wanted class (%)",
-            )
-        ),
-        "Bars: the class accuracy of the samples for each of the ten garments.",
-        "Which garments the judge recognises.",
-    )
-    cost, draw_cost = run.cost, result.sampling.wall_seconds / result.images
     sections = [
         report.Section(
-            "What it draws",
-            "Each row is one label. Along a row only the latent z changes, down a column only the "
-            "label. Below it, images of the test set.",
-            [drawn, real],
-            command=f"t2i sample {folder} --out grid.png",
+            "From the weights that ship",
+            "Each row is one prompt, which is all that the models were given. The last three "
+            "prompts ask for what no training picture showed.",
+            [_grid(first, "Pictures drawn for eight prompts by the shipped CVAE, GAN and diffusion "
+                   "model, one prompt a row.", "Nothing was chosen.")],
+            command=f't2i sample --prompt "{FILMED}" --out picture.png',
         ),
         report.Section(
-            "Labels it never saw",
-            "The second paper's figure 5 has a class “Invalid”. Three vectors that are no label:",
-            [invalid],
-            command=f"t2i sample {folder} --label invalid --out invalid.png",
+            "From noise to a picture",
+            f"The shipped diffusion model draws “{FILMED}” in {len(frames)} steps: above what it "
+            "sees, below what it expects the picture to be.",
+            [report.Picture(plots.png(film), "A film strip: noise becomes a red circle above a "
+                            "blue square.")],
         ),
         report.Section(
-            "How it learned",
-            f"{run.step:,} steps in {cost.wall_seconds:.0f} seconds ({cost.cpu_minutes:.1f} CPU "
-            f"minutes), at most {cost.peak_memory_bytes / 2**20:,.0f} MB of memory.",
-            [curves],
-            command=train_command,
+            "After a minute of training",
+            "The same models trained here, from nothing, for a minute each.",
+            [_grid(second, "Pictures drawn for eight prompts by a CVAE, a GAN and a diffusion "
+                   "model after a minute of training, one prompt a row.", "Nothing was chosen.")],
+            command="t2i train diffusion-shapes --minutes 1",
         ),
+        report.Section("How good they are", "", (), report.Table(HEADER, [*rows, *paper], note)),
         report.Section(
-            "How good it is",
-            f"{result.images:,} samples at {1000 * draw_cost:.2f} ms each; "
-            f"{result.parameters:,} parameters.",
-            [accuracy],
-            score_table(result),
-            command=f"t2i evaluate {folder} --samples {result.images}",
+            "What was held out",
+            f"No training picture shows {pairs}. A model that draws them has learned that colour "
+            "and kind are two things.",
         ),
-    ]
-    what = "the package's drawn stand-in, not FashionMNIST" if data.stand_in else "FashionMNIST"
-    intro = f"A conditional variational autoencoder with a one-hot label, trained on {what}."
-    return report.write(path, "t2i-course: the demo", intro, sections)
-
-
-def score_table(result: evaluation.Evaluation) -> report.Table:
-    """The scores, each with its interval, its floor or ceiling, and what it was made with."""
-    rows = []
-    for score in result.scores.values():
-        bound = f"floor {score.floor:.3g}" if score.floor is not None else ""
-        bound = f"ceiling {score.ceiling:.3g}" if score.ceiling is not None else bound
-        times = f"{score.times_floor:.1f}" if score.times_floor is not None else ""
-        by = f"{score.features} {score.features_sha256[:6]}" if score.features else score.note
-        value = f"{score.value:.4g}"
-        if score.low is not None:
-            value += f" ({score.low:.4g} to {score.high:.4g})"
-        rows.append([score.name, value, bound, times, f"{score.samples:,}", by])
-    header = ["score", "value", "real images", "times the floor", "images", "made with"]
-    notes = {score.note for score in result.scores.values() if score.features and score.note}
-    return report.Table(header, rows, "; ".join(sorted(notes)))
-
-
-def _drawn_grid(model: Family, label: str | None) -> Figure:
-    vectors, names = label_rows(label)
-    return plots.grid(draw(model, vectors, COLUMNS), COLUMNS, row_labels=names)
+    ]  # fmt: skip
+    intro = "A CVAE, a GAN and a diffusion model that draw what a sentence says."
+    return report.write(folder / "report.html", "t2i-course: the demo", intro, sections)

@@ -19,7 +19,7 @@ class Recipe:
     Args:
         about: one line for the command line's help.
         family: its name in `models.FAMILIES`.
-        data: "fashion" or "sketches".
+        data: "fashion", "sketches", "shapes" or "shapes-64".
         epochs: of that data; the smoke profile does a few steps instead.
         settings: of the model, where they differ from its defaults.
         optimizer: of the model's networks, where it differs from the defaults.
@@ -41,6 +41,7 @@ class Recipe:
 
 ADAM = {"lr": 1e-3}
 JUDGE = {"lr": 2e-3, "weight_decay": 0.05, "schedule": "cosine", "warmup": 200}
+CLIP = {"lr": 2e-3, "muon": 4e-3, "schedule": "cosine", "warmup": 30}
 
 RECIPES = {
     "cvae-fashion": Recipe(
@@ -78,6 +79,33 @@ RECIPES = {
     ),
     "features-sketches": Recipe(
         "the same for the drawn stand-in", "classifier", "sketches", 3, {}, JUDGE, precision="auto"
+    ),
+    "diffusion-shapes": Recipe(
+        "draws shapes from a sentence: a U-Net that reads the tokens of `tiny`",
+        "diffusion", "shapes", 15,
+        {"image_shape": (3, 32, 32), "condition_dim": 128, "token_dim": 128},
+        {"lr": 1e-3, "betas": (0.9, 0.99), "muon": 2.5e-3, "schedule": "cosine", "warmup": 50,
+         "clip": 1.0},
+        batch_size=64, precision="auto", ema=0.999,
+        sampling={"w": 2.0, "steps": 16, "precision": "bf16"},
+    ),
+    "gan-shapes": Recipe(
+        "the same by a GAN that also learns which picture a sentence does not describe",
+        "gan", "shapes", 15,
+        {"image_shape": (3, 32, 32), "condition_dim": 128, "gamma": 0.3, "mismatched": 0.5},
+        {"lr": 2e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
+        batch_size=32, precision="auto", ema=0.999,
+    ),
+    "cvae-shapes": Recipe(
+        "the same by the second paper's long-text CVAE",
+        "text-cvae", "shapes", 15,
+        {"image_shape": (3, 32, 32), "condition_dim": 128},
+        {"lr": 1e-3, "schedule": "cosine", "warmup": 100},
+        batch_size=64, precision="auto",
+    ),
+    "clip-tiny": Recipe(
+        "the CLIP that reads and looks at drawn shapes", "clip", "shapes-64", 5, {}, CLIP,
+        precision="auto",
     ),
 }  # fmt: skip
 

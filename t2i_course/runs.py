@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2i_course import models
+from t2i_course import models, profiles
+from t2i_course.conditioning import clip
 from t2i_course.contract import (
     Data,
     Family,
@@ -18,6 +20,10 @@ from t2i_course.contract import (
     unknown,
     write_whole,
 )
+from t2i_course.data import drawn, fashion
+from t2i_course.data.captioned import CaptionedImages
+from t2i_course.data.labelled import LabelledImages
+from t2i_course.models.contrastive import TinyClip, pairs
 from t2i_course.models.judges import Classifier
 from t2i_course.places import runs_root
 from t2i_course.recipes import RECIPES
@@ -78,6 +84,57 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     require(isinstance(model, Family), f"{name} is a {model.name}: it does not draw images.")
     assert isinstance(model, Family)
     return model
+
+
+def load_data(source: str, split: str) -> LabelledImages | CaptionedImages:
+    """The images of `source` ("fashion", "sketches", "shapes" or "shapes-64") and `split`.
+
+    Raises:
+        T2IError: if there is no such data, or it is not on this machine.
+    """
+    if source in drawn.SOURCES:
+        count = profiles.current().pick(smoke=2_000, laptop=drawn.COUNT, gpu=drawn.COUNT)
+        return drawn.shapes(split, count, source)
+    if source not in fashion.SOURCES:
+        raise unknown("data", source, (*fashion.SOURCES, *drawn.SOURCES))
+    return fashion.load(split, source)
+
+
+def data_for(
+    model: Trainable, data: LabelledImages | CaptionedImages
+) -> LabelledImages | CaptionedImages:
+    """The same data with the conditions that the model is trained on."""
+    if isinstance(model, TinyClip):
+        require(
+            isinstance(data, CaptionedImages),
+            f"A CLIP learns from captions, and {data.name!r} has none: train it on shapes.",
+        )
+        assert isinstance(data, CaptionedImages)
+        return pairs(data, model.tokenizer)
+    if isinstance(data, CaptionedImages):
+        reads_tokens = getattr(model.settings, "token_dim", 0) > 0
+        return replace(data, encoder=clip.load().encoder(tokens=reads_tokens))
+    return data
+
+
+def load_clip(name: str | Path) -> clip.Clip:
+    """The CLIP whose words a model (see `find`) was trained on.
+
+    Raises:
+        T2IError: for a model that is not conditioned on text.
+    """
+    folder = find(name)
+    encoder = checkpoints.read_json(folder, "config.json").get("data", {}).get("encoder")
+    require(
+        isinstance(encoder, str) and encoder.startswith("clip-"),
+        f"{name} does not read prompts: it was trained on labels. Draw from it without --prompt.",
+    )
+    return clip.load(str(encoder).removeprefix("clip-"))
+
+
+def card(name: str | Path) -> dict[str, Any]:
+    """What a model (see `find`) says of its making: steps, seconds, memory, versions."""
+    return dict(checkpoints.read_json(find(name), "card.json"))
 
 
 def trained_on(name: str | Path) -> str:

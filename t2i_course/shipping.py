@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from t2i_course import evaluation, runs
+from t2i_course import evaluation, retrieval, runs
 from t2i_course.contract import Family, file_sha256, require
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.metrics.frechet import whitening
+from t2i_course.models.contrastive import TinyClip
 from t2i_course.models.judges import Classifier
 from t2i_course.training import checkpoints
 
@@ -50,12 +51,15 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     config = checkpoints.read_json(source, "config.json")
     model = runs.load(run)
     data = runs.trained_on(run)
-    train, test = (fashion.load(split, data) for split in ("train", "test"))
-    if isinstance(model, Classifier):
+    if isinstance(model, TinyClip):
+        scores = retrieval.scores(model.clip())
+    elif isinstance(model, Classifier):
+        train, test = (fashion.load(split, data) for split in ("train", "test"))
         whiten(model, train)
         scores = {"test_accuracy": evaluation.judge_accuracy(model, test)}
     else:
         assert isinstance(model, Family)
+        train, test = (fashion.load(split, data) for split in ("train", "test"))
         settings = runs.sampling_settings(run, model, {})
         result = evaluation.evaluate(
             model, runs.load_judge(data), train, test,

@@ -6,7 +6,8 @@ import pytest
 
 from t2i_course import compare as module
 from t2i_course import evaluation
-from t2i_course.compare import ENTRIES, HEADER, PAPER, compare
+from t2i_course.compare import ENTRIES, HEADER, compare
+from t2i_course.papers import FIRST_TABLE_1
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, monkeypatch):
     assert max(sizes) <= 1.2 * min(sizes)
     table = (tmp_path / "c" / "comparison.md").read_text().splitlines()
     assert table[0].strip("| ").split(" | ") == list(HEADER)
-    assert sum("the first paper, on COCO" in line for line in table) == len(PAPER)
+    assert sum("the first paper, on COCO" in line for line in table) == len(FIRST_TABLE_1)
     assert "14.9 (FID)" in table[-3] and "stand-in" in table[-1]
     assert (tmp_path / "c" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     page = report.read_text()

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from t2i_course.contract import Trainable, unknown
+from t2i_course.models.contrastive import TinyClip
 from t2i_course.models.conv_vae import ConvCVAE
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.models.gan import GAN
 from t2i_course.models.judges import Classifier
+from t2i_course.models.text_cvae import TextCVAE
 from t2i_course.models.vae import CVAE, VAE, Autoencoder
 
 FAMILIES: dict[str, type[Trainable]] = {
-    family.name: family for family in (Autoencoder, VAE, CVAE, ConvCVAE, GAN, Diffusion, Classifier)
+    family.name: family
+    for family in (Autoencoder, VAE, CVAE, ConvCVAE, TextCVAE, GAN, Diffusion, Classifier, TinyClip)
 }
 
 

@@ -46,6 +46,7 @@ class DiffusionSettings(Settings):
     Args:
         image_shape: (C, H, W), H and W multiples of patch · 2^(levels − 1).
         condition_dim: size D of the condition's vector; 10 for a one-hot label.
+        token_dim: size D_tok of the condition's tokens, read by cross-attention; 0 for none.
         widths, blocks, patch, attention: see `UNet`.
         path: "flow" (Liu et al. 2023), "linear" (Ho et al. 2020) or "cosine" (Nichol and Dhariwal
             2021).
@@ -60,6 +61,7 @@ class DiffusionSettings(Settings):
 
     image_shape: tuple[int, int, int] = (1, 28, 28)
     condition_dim: int = 10
+    token_dim: int = 0
     widths: tuple[int, ...] = (64, 128)
     blocks: int = 1
     patch: int = 2
@@ -172,7 +174,9 @@ class Diffusion(Family):
 
     def _unet(self, widths: tuple[int, ...]) -> UNet:
         s = self.settings
-        return UNet(s.image_shape, s.condition_dim, widths, s.blocks, s.patch, s.attention)
+        return UNet(
+            s.image_shape, s.condition_dim, widths, s.blocks, s.patch, s.attention, s.token_dim
+        )
 
     @property
     def networks(self) -> dict[str, nn.Module]:

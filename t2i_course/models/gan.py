@@ -1,4 +1,4 @@
-"""Generative adversarial networks: losses, penalties and norms as plain functions, and one family.
+"""Generative adversarial networks: losses and penalties as plain functions, and one family.
 
 Inside, images are in [-1, 1] and x is an image, z a latent, y a label's vector with one more place
 for "no label"; D gives logits, positive for "real". The losses know no network.
@@ -23,6 +23,7 @@ from t2i_course.contract import (
     seeded_init,
     unknown,
 )
+from t2i_course.models.norms import ConditionalBatchNorm2d, SpectralNorm
 
 CHOICES = {
     "loss": ("non-saturating", "hinge"),
@@ -86,51 +87,6 @@ def gradient_penalty(
     return (norm - 1).square().mean()
 
 
-class SpectralNorm(nn.Module):
-    """W to W / σ(W), where σ, the largest singular value, comes from one power iteration a forward.
-
-    u ← W v / ‖W v‖ with v = Wᵀu / ‖Wᵀu‖ and σ = uᵀ W v; u is kept from call to call, so that the
-    estimate follows the slowly moving weights (Miyato et al. 2018, algorithm 1). The weight
-    `[out, …]` is a matrix with `out` rows. Since every forward in training moves u, a batch cut in
-    four moves it four times: micro-batches would not equal the batch.
-    """
-
-    u: Tensor
-
-    def __init__(self, weight: Tensor):
-        super().__init__()
-        self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        with torch.autocast(weight.device.type, enabled=False):
-            W, u = weight.flatten(1), self.u
-            with torch.no_grad():
-                v = F.normalize(W.T @ u, dim=0)
-                if self.training:
-                    u = F.normalize(W @ v, dim=0)
-                    self.u.copy_(u)
-            return weight / (u @ W @ v)
-
-
-class ConditionalBatchNorm2d(nn.Module):
-    """BatchNorm whose scale and shift are linear in s: γ(s) x̂ + β(s), x̂ the normalised features.
-
-    x `[B, C, H, W]` and s `[B, S]` to `[B, C, H, W]`. With s a one-hot label each class has its
-    own γ and β (de Vries et al. 2017, section 4.1); with z in s too it is BigGAN's (Brock et al.
-    2019, section 3.1 and appendix B).
-    """
-
-    def __init__(self, channels: int, S: int):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.scale, self.shift = nn.Linear(S, channels), nn.Linear(S, channels)
-        nn.init.ones_(self.scale.bias)
-
-    def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        scale, shift = self.scale(s)[:, :, None, None], self.shift(s)[:, :, None, None]
-        return torch.addcmul(shift, self.norm(x), scale)
-
-
 @dataclass(frozen=True)
 class GANSettings(Settings):
     """Sizes of generator and discriminator, and the game that they play.
@@ -150,6 +106,9 @@ class GANSettings(Settings):
         projection: whether the discriminator sees the condition.
         drop: probability of hiding an image's condition in training, in [0, 1]. Above 0 the
             generator learns to draw without a condition.
+        mismatched: share, in [0, 1], of real images with another image's condition among the pairs
+            that the discriminator is to reject: 0.5 in Reed et al. 2016, algorithm 1 (GAN-CLS).
+            Above 0 it must look at the condition, which a sentence's vector needs.
     """
 
     image_shape: tuple[int, int, int] = (1, 28, 28)
@@ -164,6 +123,7 @@ class GANSettings(Settings):
     spectral_norm: bool = False
     projection: bool = True
     drop: float = 0.1
+    mismatched: float = 0.0
 
     def __post_init__(self) -> None:
         C, H, W = self.image_shape
@@ -182,7 +142,14 @@ class GANSettings(Settings):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         require(self.gamma >= 0, f"gamma must be at least 0, not {self.gamma}.")
-        require(0 <= self.drop <= 1, f"drop must be in [0, 1], not {self.drop}.")
+        for name in ("drop", "mismatched"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"{name} must be in [0, 1], not {value}.")
+        require(
+            self.projection or self.mismatched == 0,
+            "mismatched pairs differ for a discriminator that sees the condition only: "
+            "projection=True, or mismatched=0.",
+        )
 
 
 @dataclass(frozen=True)
@@ -274,7 +241,14 @@ class Discriminator(nn.Module):
                     parametrize.register_parametrization(layer, "weight", norm)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        phi = self.features(x.contiguous(memory_format=torch.channels_last))
+        return self.judge(self.phi(x), y)
+
+    def phi(self, x: Tensor) -> Tensor:
+        """φ(x) `[B, 2 · width]`."""
+        return self.features(x.contiguous(memory_format=torch.channels_last))
+
+    def judge(self, phi: Tensor, y: Tensor) -> Tensor:
+        """Logits `[B]` of pairs of features and conditions: another y costs no convolution."""
         logits = self.head(phi).squeeze(1).float()
         if self.projection is None:
             return logits
@@ -315,7 +289,7 @@ class GAN(Family):
             f"This model takes images [B, {', '.join(map(str, s.image_shape))}]; it was given "
             f"{list(images.shape)}.",
         )
-        z = generator.normal(s.latent_dim)
+        z, given = generator.normal(s.latent_dim), condition
         if s.drop > 0:
             condition = condition.drop(generator.uniform().to(images.device) < s.drop)
         y = self._label(condition)
@@ -325,15 +299,29 @@ class GAN(Family):
         x = 2 * images - 1
         with torch.no_grad():
             x_fake = self.generator(z, y)
-        logits = self.discriminator(torch.cat([x, x_fake]), torch.cat([y, y]))
-        real, fake = logits.chunk(2)
+        phi = self.discriminator.phi(torch.cat([x, x_fake]))
+        real, fake = self.discriminator.judge(phi, torch.cat([y, y])).chunk(2)
         function = hinge_discriminator if hinge else non_saturating_discriminator
         loss = function(real, fake)
         numbers = {"real": real.mean(), "fake": fake.mean()}
+        if s.mismatched > 0:
+            wrong = self._neighbours(given)
+            pair = self.discriminator.judge(phi[: len(x)], wrong)
+            pair = torch.where(wrong[:, -1] > 0, fake, pair)  # a fake where there is no wrong y
+            loss = torch.lerp(loss, function(real, pair), s.mismatched)
+            numbers["mismatched"] = pair.mean()
         if s.penalty != "none":
             numbers["penalty"] = self._penalty(x, x_fake, y, generator)
             loss = loss + s.gamma * numbers["penalty"]
         return loss, numbers
+
+    def _neighbours(self, condition: Condition) -> Tensor:
+        """A wrong y for each row, its neighbour's, `[B, D + 1]`; where that is no wrong one, being
+        equal to the row's own, or where either is absent, "no label"."""
+        y = self._label(condition)
+        wrong = y.roll(1, dims=0)
+        none = (wrong == y).all(dim=1) | (wrong[:, -1] + y[:, -1] > 0)
+        return self._label(Condition.of(wrong[:, :-1]).drop(none))
 
     def _penalty(self, x: Tensor, x_fake: Tensor, y: Tensor, generator: RowGenerator) -> Tensor:
         """The penalty on each `penalty_every`-th row, in float32: bfloat16's gradients of

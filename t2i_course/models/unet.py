@@ -99,6 +99,54 @@ class Attention(nn.Module):
         return y.view(B, H, W, C).permute(0, 3, 1, 2)
 
 
+class CrossAttention(nn.Module):
+    """Each place x reads the text: x + softmax(Q Kᵀ / √d) V, keys and values of the tokens.
+
+    Rombach et al. 2022, section 3.3. `heads` heads of d = C / heads each. A learned null token
+    stands before the text: rows without a condition see it alone, the others may rest on it.
+    """
+
+    def __init__(self, C: int, token_dim: int, heads: int = 4):
+        super().__init__()
+        self.heads, self.token_dim = heads, token_dim
+        self.query = nn.Linear(C, C, bias=False)
+        self.key_value = nn.Linear(token_dim, 2 * C, bias=False)
+        self.null = nn.Parameter(torch.zeros(token_dim))
+        self.out = nn.Linear(C, C, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def tokens(self, condition: Condition, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The null token and the text's `[B, 1 + T_txt, D_tok]`, and which of them are there."""
+        B = len(condition)
+        null = self.null.expand(B, 1, -1)
+        there = torch.ones(B, 1, dtype=torch.bool, device=like.device)
+        if condition.tokens is None or condition.mask is None:
+            require(not bool(condition.present.any()), "This model reads tokens: give it some.")
+            return null, there
+        require(
+            condition.tokens.shape[2] == self.token_dim,
+            f"This model takes tokens of size {self.token_dim}, not {condition.tokens.shape[2]}.",
+        )
+        tokens = torch.cat([null, condition.tokens.to(null)], dim=1)
+        return tokens, torch.cat([there, condition.mask & condition.present[:, None]], dim=1)
+
+    def attend(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """How much each place looks at each token, `[B, heads, H·W, 1 + T_txt]`, and the values
+        `[B, heads, 1 + T_txt, d]`."""
+        y = x.flatten(2).mT  # [B, C, H, W] -> [B, H·W, C]
+        tokens, there = self.tokens(condition, x)
+        Q = self.query(F.layer_norm(y, y.shape[2:])).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        K, V = self.key_value(tokens).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        looks = (Q.shape[-1] ** -0.5 * Q @ K.mT).masked_fill(~there[:, None, None], -torch.inf)
+        return looks.softmax(dim=-1), V
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        B, C, H, W = x.shape
+        weights, V = self.attend(x, condition)
+        read = (weights @ V).transpose(1, 2).reshape(B, H, W, C)
+        return x + self.out(read).permute(0, 3, 1, 2)
+
+
 class TimeAndCondition(nn.Module):
     """t `[B]` and c as one vector e `[B, E]`; rows whose condition is absent get a learned null.
 
@@ -143,6 +191,8 @@ class UNet(nn.Module):
         patch: side of the patches that the first level works on.
         attention: whether the last level attends (at low resolution only: its cost grows with the
             square of the number of places).
+        token_dim: D_tok of the condition's tokens, which the last level then reads before and after
+            it attends; 0 for a model that reads none.
     """
 
     def __init__(
@@ -153,6 +203,7 @@ class UNet(nn.Module):
         blocks: int,
         patch: int,
         attention: bool,
+        token_dim: int = 0,
     ):
         super().__init__()
         C, E = image_shape[0] * patch**2, 2 * widths[0]
@@ -164,6 +215,13 @@ class UNet(nn.Module):
         self.shrink = nn.ModuleList(Conv(a, b, stride=2) for a, b in pairwise(widths))
         self.grow = nn.ModuleList(Conv(b, 4 * a, size=1) for a, b in pairwise(widths))
         self.attention = Attention(widths[-1]) if attention else nn.Identity()
+        self.read = nn.ModuleList(
+            CrossAttention(widths[-1], token_dim) for _ in range(2 if token_dim else 0)
+        )
+        if token_dim:  # convolutions hardly know where they are, and a text says "at the top left"
+            side = patch * 2 ** (len(widths) - 1)
+            low = (widths[-1], image_shape[1] // side, image_shape[2] // side)
+            self.places = nn.Parameter(0.5 * torch.randn(low))
         self.last = Conv(widths[0], C, zero=True)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -174,7 +232,11 @@ class UNet(nn.Module):
         for i, level in enumerate(self.down):
             h = level(self.shrink[i - 1](h) if i else h, e)
             skips.append(h)
-        h = self.up[-1](self.attention(h), e)
+        before, after = self.read or (None, None)
+        h = before(h + self.places, condition) if before else h
+        h = self.attention(h)
+        h = after(h, condition) if after else h
+        h = self.up[-1](h, e)
         for i in reversed(range(len(self.grow))):
             h = self.up[i](unpatch(self.grow[i](h)) + skips[i], e)
         return F.pixel_shuffle(self.last(norm_relu(h)), self.patch)

@@ -221,9 +221,12 @@ class VAE(Family):
     def encode(self, images: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """Images `[B, C, H, W]` in [0, 1] to μ and log σ², each `[B, latent_dim]`."""
         _check_images(images, self.image_shape)
-        out = self.encoder(self._join(self.stem(images), condition))
-        mu, logvar = _at_least_float32(out).chunk(2, dim=1)
+        mu, logvar = _at_least_float32(self._posterior(images, condition)).chunk(2, dim=1)
         return mu, logvar
+
+    def _posterior(self, images: Tensor, condition: Condition) -> Tensor:
+        """μ and log σ² side by side, `[B, 2 latent_dim]`."""
+        return self.encoder(self._join(self.stem(images), condition))
 
     def decode_logits(self, z: Tensor, condition: Condition) -> Tensor:
         """Latents `[B, latent_dim]` to the likelihood's logits `[B, C·H·W]`."""

@@ -168,6 +168,48 @@ def test_dropped_conditions_train_the_null():
         assert (null, label) == (moved, not moved)
 
 
+@pytest.mark.parametrize("loss", ["non-saturating", "hinge"])
+@pytest.mark.parametrize("drop", [0.0, 1.0])
+def test_mismatched_pairs_are_real_images_with_a_neighbours_condition(loss, drop):
+    """Oracle: Reed et al. 2016, algorithm 1, row by row: a neighbour's condition that is the row's
+    own, or where either is absent, makes no wrong pair; a dropped one is still known to be wrong.
+    """
+    one, two, three = torch.eye(3)
+    present = torch.tensor([True, True, True, True, False, True])
+    c = Condition(present, torch.stack([one, one, two, one, two, three]))
+    x = tiny_images(6).pixels()
+    model = tiny_gan(mismatched=0.25, drop=drop, loss=loss, penalty="none")
+    found, _ = model.loss("discriminator", x, c, RowGenerator(2, rows=6))
+    label = F.pad(c.vector * present[:, None], (0, 1))
+    label[4] = torch.tensor([0, 0, 0, 1.0])
+    y = torch.tensor([[0, 0, 0, 1.0]]).expand(6, -1) if drop else label
+    fake = model.generator(RowGenerator(2, rows=6).normal(3), y)
+    says = model.discriminator
+    refuse = (lambda d: F.relu(1 + d)) if loss == "hinge" else F.softplus
+    want = 0.0
+    for i in range(6):
+        row = slice(i, i + 1)
+        rejected = refuse(says(fake[row], y[row]))
+        wrong = rejected if i in (1, 4, 5) else refuse(says(2 * x[row] - 1, label[i - 1][None]))
+        want += refuse(-says(2 * x[row] - 1, y[row])) + 0.75 * rejected + 0.25 * wrong
+    torch.testing.assert_close(found, want[0] / 6)
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (3, 32, 32), (3, 64, 64), (1, 12, 20)])
+def test_colours_other_sizes_and_a_sentences_vector_go_in_and_come_out(shape):
+    model = GAN(GANSettings(image_shape=shape, condition_dim=128, mismatched=0.5))
+    condition = Condition.of(F.normalize(torch.randn(4, 128), dim=1))
+    for name, network in model.networks.items():
+        loss, _ = model.loss(name, torch.rand(4, *shape), condition, RowGenerator(rows=4))
+        loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+        network.zero_grad()
+    images = model.sample(condition, RowGenerator(rows=4))
+    assert images.shape == (4, *shape) and images.min() >= 0 and images.max() <= 1
+    others = model.sample(Condition.of(condition.vector.roll(1, 0)), RowGenerator(rows=4))
+    assert (images - others).flatten(1).abs().amax(1).min() > 1e-3
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(-6, 6), min_size=2, max_size=6), st.floats(0.05, 3))
 def test_truncated_latents_stay_inside_and_in_order(values, limit):
@@ -263,16 +305,22 @@ def test_a_step_is_the_discriminators_update_and_then_the_generators():
     [
         {},
         {"loss": "hinge", "spectral_norm": True, "penalty": "none"},
+        {"condition_dim": 16, "mismatched": 0.5},
     ],
 )
 def test_it_learns_to_draw_what_each_label_means(kind):
-    """Three pictures, one for each label, with some noise: the samples are near their own."""
+    """Three pictures, one for each label, with some noise: the samples are near their own. The
+    label is one-hot, or a dense vector as a sentence has."""
     pictures = torch.zeros(3, 1, 4, 4)
     pictures[0, 0, :2], pictures[1, 0, :, :2], pictures[2, 0, 1:3, 1:3] = 1, 1, 1
     labels = torch.arange(300) % 3
     noise = 50 * torch.rand(300, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     images = (180 * pictures[labels] + noise).byte()
-    data = LabelledImages("three", "train", images, labels, ("a", "b", "c"), torch.eye(3))
+    vectors = torch.eye(3)
+    if "condition_dim" in kind:
+        dense = torch.randn(3, 16, generator=torch.Generator().manual_seed(2))
+        vectors = F.normalize(dense, dim=1)
+    data = LabelledImages("three", "train", images, labels, ("a", "b", "c"), vectors)
     own = OptimizerSettings(lr=4e-3, betas=(0.0, 0.99))
     model = tiny_gan(generator_width=8, discriminator_width=8, **kind)
     training = TrainSettings(
@@ -307,6 +355,8 @@ def test_it_has_about_a_million_parameters_half_of_them_in_each_network():
         (lambda: GANSettings(latent_dim=0), "latent_dim must be from 1"),
         (lambda: GANSettings(gamma=-1), "gamma"),
         (lambda: GANSettings(drop=1.5), "drop"),
+        (lambda: GANSettings(mismatched=-1), "mismatched"),
+        (lambda: GANSettings(mismatched=0.5, projection=False), "sees the condition"),
         (lambda: SampleSettings(truncation=0), "truncation must be above 0"),
         (
             lambda: tiny_gan().sample(Condition.of(torch.zeros(2, 5)), RowGenerator(rows=2)),

@@ -1,0 +1,42 @@
+"""Drawn shapes as a set of captioned images in memory."""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from t2i_course.contract import require, unknown
+from t2i_course.data.captioned import CaptionedImages
+from t2i_course.data.captions import captions
+from t2i_course.data.shapes import draw, scene
+
+SOURCES = {"shapes": 32, "shapes-64": 64}  # by name, the side of the pictures in pixels
+COUNT = 30_000  # pictures of a training set: some fifteen seconds to draw and to caption
+
+
+@cache
+def shapes(
+    split: str = "train",
+    count: int = COUNT,
+    source: str = "shapes",
+    seed: int = 0,
+    things: int | None = None,
+) -> CaptionedImages:
+    """The first `count` scenes of a split, drawn and with five captions each, the first of which
+    says everything (drawn once a process).
+
+    Args:
+        split, seed, things: see `data.shapes.scene`.
+        count: how many.
+        source: a name in `SOURCES`: how large they are drawn.
+
+    Raises:
+        T2IError: for values that `data.shapes` does not take.
+    """
+    if source not in SOURCES:
+        raise unknown("set of drawn shapes", source, SOURCES)
+    require(count >= 1, f"A set needs at least one picture, not {count}.")
+    scenes = [scene(index, seed, split, things) for index in range(count)]
+    images = torch.from_numpy(np.stack([draw(one, SOURCES[source]) for one in scenes]))
+    texts = [captions(one, index, seed) for index, one in enumerate(scenes)]
+    return CaptionedImages(source, split, images, texts)
