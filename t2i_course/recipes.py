@@ -83,8 +83,8 @@ RECIPES = {
     "diffusion-shapes": Recipe(
         "draws shapes from a sentence: a U-Net that reads the tokens of `tiny`",
         "diffusion", "shapes", 15,
-        {"image_shape": (3, 32, 32), "condition_dim": 128, "token_dim": 128},
-        {"lr": 1e-3, "betas": (0.9, 0.99), "muon": 2.5e-3, "schedule": "cosine", "warmup": 50,
+        {"image_shape": (3, 32, 32), "condition_dim": 128, "token_dim": 128, "shift": 3.0},
+        {"lr": 2e-3, "betas": (0.9, 0.99), "muon": 5e-3, "schedule": "cosine", "warmup": 50,
          "clip": 1.0},
         batch_size=64, precision="auto", ema=0.999,
         sampling={"w": 2.0, "steps": 16, "precision": "bf16"},
@@ -92,7 +92,7 @@ RECIPES = {
     "gan-shapes": Recipe(
         "the same by a GAN that also learns which picture a sentence does not describe",
         "gan", "shapes", 15,
-        {"image_shape": (3, 32, 32), "condition_dim": 128, "gamma": 0.3, "mismatched": 0.5},
+        {"image_shape": (3, 32, 32), "condition_dim": 128, "gamma": 1.0, "mismatched": 0.5},
         {"lr": 2e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
         batch_size=32, precision="auto", ema=0.999,
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from t2i_course import models, profiles
 from t2i_course.conditioning import clip
+from t2i_course.conditioning.cache import remembered
 from t2i_course.contract import (
     Data,
     Family,
@@ -113,7 +114,7 @@ def data_for(
         return pairs(data, model.tokenizer)
     if isinstance(data, CaptionedImages):
         reads_tokens = getattr(model.settings, "token_dim", 0) > 0
-        return replace(data, encoder=clip.load().encoder(tokens=reads_tokens))
+        return replace(data, encoder=remembered(clip.load().encoder(tokens=reads_tokens)))
     return data
 
 

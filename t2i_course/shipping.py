@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from t2i_course import evaluation, retrieval, runs
+from t2i_course import evaluation, retrieval, runs, text_evaluation
 from t2i_course.contract import Family, file_sha256, require
-from t2i_course.data import fashion
+from t2i_course.data import drawn, fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.metrics.frechet import whitening
 from t2i_course.models.contrastive import TinyClip
@@ -57,6 +57,11 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
         train, test = (fashion.load(split, data) for split in ("train", "test"))
         whiten(model, train)
         scores = {"test_accuracy": evaluation.judge_accuracy(model, test)}
+    elif data in drawn.SOURCES:
+        assert isinstance(model, Family)
+        settings = runs.sampling_settings(run, model, {})
+        judged = text_evaluation.evaluate(model, runs.load_clip(run), 500, settings=settings)
+        scores = {key: score.value for key, score in judged.scores.items()}
     else:
         assert isinstance(model, Family)
         train, test = (fashion.load(split, data) for split in ("train", "test"))

@@ -140,15 +140,18 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(sketches, t
 
 
 @pytest.mark.slow
-def test_demo_writes_a_whole_report_and_goes_on_from_what_is_there(sketches, tmp_path):
+def test_demo_writes_a_whole_report_and_goes_on_from_what_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2I_PROFILE", "smoke")
     said = t2i("demo", "--out", tmp_path / "demo")
-    assert "not FashionMNIST" in said
+    assert "first.png" in said and (tmp_path / "demo" / "first.png").is_file()
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 5 and "drawn stand-in" in page
-    for word in ("t2i train cvae-fashion", "t2i sample", "t2i evaluate", "Fréchet distance"):
+    assert page.count("data:image/png;base64,") == 3 and "red triangles" in page
+    for word in ("t2i train diffusion-shapes", "t2i sample --prompt", "Fréchet distance",
+                 "CVAE, shipped", "GAN, one minute", "first paper, on COCO"):  # fmt: skip
         assert word in page
     assert not re.search(r"(src|href)=\"http", page)
-    t2i("demo", "--out", tmp_path / "demo")
+    again = t2i("demo", "--out", tmp_path / "demo")
+    assert (tmp_path / "demo" / "diffusion-shapes" / "latest").is_file() and "report" in again
 
 
 def test_data_says_what_is_there(tmp_path, monkeypatch):

@@ -52,6 +52,35 @@ def cached(encoder: TextEncoder, root: Path | None = None) -> TextEncoder:
     return TextEncoder(encoder.name, encoder.sha256, encoder.dim, encoder.token_dim, cache)
 
 
+def remembered(encoder: TextEncoder) -> TextEncoder:
+    """The same encoder, its conditions kept in memory in half precision: for captions that come
+    again and again while a model is trained. With tokens a caption takes some kilobytes."""
+    known: dict[str, tuple[Tensor, Tensor | None]] = {}
+
+    def conditions(captions: list[str]) -> Condition:
+        missing = list(dict.fromkeys(one for one in captions if one not in known))
+        if missing:
+            found = encoder(missing)
+            assert found.vector is not None
+            for k, caption in enumerate(missing):
+                tokens = None
+                if found.tokens is not None and found.mask is not None:
+                    tokens = found.tokens[k, found.mask[k]].half()
+                known[caption] = found.vector[k].half(), tokens
+        condition = Condition.of(torch.stack([known[one][0] for one in captions]).float())
+        texts = [text for one in captions if (text := known[one][1]) is not None]
+        if not texts:
+            return condition
+        padded = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+        lengths = torch.tensor([len(text) for text in texts], device=padded.device)
+        mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
+        return Condition(condition.present, condition.vector, padded.float(), mask)
+
+    return TextEncoder(
+        encoder.name, encoder.sha256, encoder.dim, encoder.token_dim, conditions
+    )  # fmt: skip
+
+
 def folder_of(encoder: TextEncoder, root: Path) -> Path:
     """Where an encoder's shards are."""
     name = re.sub(r"[^\w.-]+", "-", encoder.name)

@@ -223,3 +223,13 @@ def times(path: Path, steps: int) -> Tensor:
     require(1 <= steps <= most, f"Sampling takes from 1 to {most:,} steps, not {steps}.")
     even = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     return (even * path.T).round() / path.T if path.T else even
+
+
+def shifted(t: Tensor, shift: float) -> Tensor:
+    """Times in [0, 1] moved towards noise, `shift` t / (1 + (`shift` − 1) t); 1 leaves them.
+
+    s / a = t / (1 − t) becomes `shift` times as large (Esser et al. 2024, eq. 23). In a picture of
+    large flat areas many pixels tell of one thing, so that what is where shows through much noise
+    and is decided early in the walk, where unshifted times are few.
+    """
+    return shift * t / (1 + (shift - 1) * t)

@@ -54,6 +54,8 @@ class DiffusionSettings(Settings):
         predicts: "velocity", "noise", or "data" (x_0 in [-1, 1]).
         weights: see `objectives.weight`; "velocity" with predicts="data" is Li and He 2025.
         times: how training times are drawn, "logit-normal" or "uniform".
+        shift: how far a flow's times are moved towards noise, in training and in sampling, see
+            `schedules.shifted`.
         drop: probability of hiding a training image's condition, so that the model learns to draw
             without one, as guidance needs (Ho and Salimans 2022).
         weak: the widths of a second, weaker U-Net, which autoguidance needs; () for none.
@@ -71,6 +73,7 @@ class DiffusionSettings(Settings):
     predicts: str = "data"
     weights: str = "velocity"
     times: str = "logit-normal"
+    shift: float = 1.0
     drop: float = 0.1
     weak: tuple[int, ...] = ()
 
@@ -95,7 +98,12 @@ class DiffusionSettings(Settings):
             f"{self.patch}, not {H} and {W}.",
         )
         require(0 <= self.drop <= 1, f"drop must be in [0, 1], not {self.drop}.")
-        schedules.path(self.path, self.T)
+        require(self.shift > 0, f"shift must be above 0, not {self.shift}.")
+        discrete = schedules.path(self.path, self.T).T
+        require(
+            self.shift == 1 or not discrete,
+            f"shift moves a flow's times; the {self.path} path has T = {self.T} fixed ones.",
+        )
         for what, value, known in (
             ("prediction", self.predicts, KINDS),
             ("weighting", self.weights, WEIGHTS),
@@ -199,7 +207,7 @@ class Diffusion(Family):
             f"{list(images.shape)}.",
         )
         condition = condition.drop(generator.uniform().to(device) < s.drop)
-        t = draw_times(s.times, self.path, generator).to(device)
+        t = schedules.shifted(draw_times(s.times, self.path, generator), s.shift).to(device)
         eps = generator.normal(*s.image_shape).to(images)
         x_0 = 2 * images - 1
         if name == "weak":
@@ -268,8 +276,9 @@ class Diffusion(Family):
         own: dict[str, Any] = {"eta": s.eta} if s.sampler == "ddim" else {}
         own |= {"variance": s.variance} if s.sampler == "ddpm" else {}
         x = generator.normal(*self.image_shape).to(self.device)
+        t = schedules.shifted(schedules.times(self.path, s.steps), self.settings.shift)
         x_0 = SAMPLERS[s.sampler](
-            self.denoiser(condition.to(self.device), s), x, schedules.times(self.path, s.steps),
-            self.path, generator, watch=watch, **own,
+            self.denoiser(condition.to(self.device), s), x, t, self.path, generator, watch=watch,
+            **own,
         )  # fmt: skip
         return (x_0.clamp(-1, 1) + 1) / 2

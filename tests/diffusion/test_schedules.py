@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t2i_course.contract import T2IError
-from t2i_course.diffusion.schedules import Flow, cosine, linear, path, posterior, q_sample, times
+from t2i_course.diffusion.schedules import (
+    Flow,
+    cosine,
+    linear,
+    path,
+    posterior,
+    q_sample,
+    shifted,
+    times,
+)
 
 paths = st.sampled_from(ALL_PATHS)
 close = torch.testing.assert_close
@@ -103,3 +112,12 @@ def test_a_wrong_use_says_what_is_wrong():
         times(Flow(), 0)
     with pytest.raises(T2IError, match="more than 20"):
         linear(20)
+
+
+def test_shifted_times_multiply_the_noise_to_signal_ratio_and_keep_the_ends():
+    t = torch.linspace(0, 1, 11, dtype=torch.float64)
+    moved = shifted(t, 3.0)
+    assert moved[0] == 0 and moved[-1] == 1
+    inner, own = moved[1:-1], t[1:-1]
+    torch.testing.assert_close(inner / (1 - inner), 3 * own / (1 - own))
+    torch.testing.assert_close(shifted(t, 1.0), t)

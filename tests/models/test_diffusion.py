@@ -155,6 +155,8 @@ def test_it_learns_two_pictures_and_which_label_means_which():
     ({"predicts": "score"}, "velocity"),
     ({"weights": "snr"}, "min-snr"),
     ({"times": "normal"}, "logit-normal"),
+    ({"shift": 0.0}, "shift must"),
+    ({"path": "linear", "shift": 3.0}, "T = 1000 fixed"),
     ({"drop": 2.0}, "drop"),
 ])  # fmt: skip
 def test_wrong_settings_say_what_is_right(own, message):
