@@ -127,7 +127,7 @@ def train(
     result = engine.train(model, data, settings, folder)
     if not result.finished:
         sys.exit(130)
-    what = "`t2i ship" if recipe.family in ("classifier", "clip") else "`t2i sample"
+    what = "`t2i ship" if recipe.family in ("classifier", "clip", "scene-reader") else "`t2i sample"
     click.echo(f"Trained: {shown(folder)}. Go on with {what} {shown(folder)}`.")
 
 
@@ -149,6 +149,9 @@ def _setting(change: str) -> tuple[str, Any]:
     "then a folder.",
 )  # fmt: skip
 @click.option("--model", help="In place of RUN: diffusion (the default), gan or cvae, as shipped.")
+@click.option(
+    "--clean", is_flag=True, help="Prepare prompts as the first paper does: no stop words."
+)
 @click.option("--label", help="A class's name or number, or `invalid`; by default every class.")
 @click.option(
     "--count", type=click.IntRange(1, 100), help="Pictures a row; by default 12, of a prompt 1."
@@ -159,7 +162,7 @@ def _setting(change: str) -> tuple[str, Any]:
     "--out", type=click.Path(path_type=Path), help="By default samples.png or the folder samples."
 )
 def sample(
-    run: str | None, prompt: str | None, prompts: Path | None, model: str | None,
+    run: str | None, prompt: str | None, prompts: Path | None, model: str | None, clean: bool,
     label: str | None, count: int | None, seed: int, changes: tuple[str, ...], out: Path | None,
 ) -> None:  # fmt: skip
     """Draw images from RUN (a run's folder, a checkpoint, or a shipped model), or from a sentence.
@@ -179,8 +182,8 @@ def sample(
             raise T2IError("Give one of --prompt, --prompts and --label.")
         if run is not None and model is not None:
             raise T2IError(f"Give RUN or --model, not both {run!r} and {model!r}.")
-        _sample_text(run or f"{model or 'diffusion'}-shapes", prompt, prompts, count or 1, seed,
-                     changes, out)  # fmt: skip
+        _sample_text(run or f"{model or 'diffusion'}-shapes", prompt, prompts, clean, count or 1,
+                     seed, changes, out)  # fmt: skip
         return
     if run is None or model is not None:
         raise T2IError(
@@ -196,7 +199,7 @@ def sample(
 
 
 def _sample_text(
-    run: str, prompt: str | None, file: Path | None, count: int, seed: int,
+    run: str, prompt: str | None, file: Path | None, clean: bool, count: int, seed: int,
     changes: tuple[str, ...], out: Path | None,
 ) -> None:  # fmt: skip
     from t2i_course import prompting, runs
@@ -211,7 +214,9 @@ def _sample_text(
         where = prompting.check_picture(out or Path("samples.png"))
     else:
         where = prompting.check_folder(out or Path("samples"))
-    images = prompting.draw(family, clip, texts, count=count, seed=seed, settings=settings)
+    images = prompting.draw(
+        family, clip, texts, count=count, seed=seed, settings=settings, cleaned=clean
+    )
     if file is None:
         verdict = prompting.said(images[0, 0], texts[0])
         prompting.write_picture(images[0], where)
@@ -303,18 +308,46 @@ def compare(source: str, out: Path | None, **how: Any) -> None:
 
 @cli.command()
 @click.argument("name", required=False)
-def data(name: str | None) -> None:
-    """Say what data is there, or fetch and check the data NAME (fashion)."""
-    from t2i_course.data import fashion
+@click.option("--split", help="Of COCO: train, or val (the default).")
+@click.option("--fraction", type=float, help="Of COCO's split, such as 0.1; by default all of it.")
+@click.option("--size", type=int, help="Scale COCO's images to this shorter side as they arrive.")
+@click.option("--png", is_flag=True, help="Keep scaled images without loss.")
+@click.option("--archive", is_flag=True, help="Fetch COCO's split in one file, 0.8 or 18 GB.")
+@click.option("--seed", type=int, help="Of the fraction; 0 by default.")
+@click.option("--workers", type=int, help="Images fetched at the same time; 16 by default.")
+def data(name: str | None, workers: int | None, **how: Any) -> None:
+    """Say what data is there, or fetch and check the data NAME (fashion or coco).
 
+    Interrupted, the same command goes on. Example:
+
+    \b
+        t2i data coco --split val --fraction 0.1 --size 64
+    """
+    from t2i_course.data import coco, fashion
+
+    chosen = {key: value for key, value in how.items() if value not in (None, False)}
     if name is None:
         wrong = fashion.problem()
         click.echo(f"Data is looked for in {data_root()}.")
         click.echo(f"fashion   {'whole' if wrong is None else f'{wrong} {fashion.MEND}.'}")
+        click.echo(f"coco      {coco.status()}")
         click.echo("sketches  drawn by the package whenever they are asked for")
         return
-    if name not in ("fashion",):
-        raise unknown("data to fetch", name, ("fashion",))
+    if name not in ("fashion", "coco"):
+        raise unknown("data to fetch", name, ("fashion", "coco"))
+    if name == "coco":
+        from t2i_course.data import coco_download
+        from t2i_course.data.fetching import Fetching
+
+        fetching = Fetching() if workers is None else Fetching(workers=workers)
+        try:
+            click.echo(coco_download.download(chosen.pop("split", "val"), **chosen, how=fetching))
+        except KeyboardInterrupt:
+            click.echo("Stopped. What has come is kept: the same command goes on.", err=True)
+            sys.exit(130)
+        return
+    if chosen or workers is not None:
+        raise T2IError("FashionMNIST comes whole: `t2i data fashion` takes no options.")
     click.echo(f"FashionMNIST is whole, in {fashion.download()}.")
 
 
