@@ -1,21 +1,29 @@
-"""Whether pictures show what their prompts say, part by part, by the exact reader."""
+"""Whether pictures show what their prompts say, part by part, by the exact reader; and where the
+trained reader, as a second opinion, disagrees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from t2i_course import runs
 from t2i_course.contract import Family, RowGenerator, Settings, TextEncoder, require
 from t2i_course.data.captions import described
 from t2i_course.data.claims import PARTS, Claim, Verdict, verdict
 from t2i_course.data.reader import read
-from t2i_course.data.shapes import draw, scene
+from t2i_course.data.scenes import same
+from t2i_course.data.shapes import Scene, draw, scene
 from t2i_course.metrics.alignment import share
 from t2i_course.metrics.score import Score
+from t2i_course.models.scene_reader import SceneReader
 
 BATCH = 64  # prompts drawn at once
+SECOND = "reader-shapes"  # the trained reader, in the zoo
 # What is asked for: a name, the split it comes from, the number of things.
 KINDS_OF_PROMPTS = {
     "one": ("test", 1),
@@ -52,12 +60,51 @@ def prompts(kind: str, count: int, side: int = 32, seed: int = 0) -> Prompts:
 
 def judged(images: Tensor, claims: Sequence[Claim]) -> list[Verdict]:
     """What the exact reader says of each image `[B, 3, S, S]` in [0, 1] and its claim."""
+    return _verdicts(claims, _exactly(images))
+
+
+def second_opinion(images: Tensor, claims: Sequence[Claim]) -> list[Verdict]:
+    """What the trained reader that ships says of each image `[B, 3, S, S]` in [0, 1], S 32 or 64,
+    and its claim."""
+    return _verdicts(claims, trained_reader().read(_as_files_hold(images)))
+
+
+@cache
+def trained_reader() -> SceneReader:
+    """The reader that ships; from the package only, never from a folder of its name."""
+    reader = runs.load(runs.ZOO / SECOND)
+    assert isinstance(reader, SceneReader)
+    return reader
+
+
+def wholly_right(
+    reader: SceneReader, split: str, count: int = 10_000, side: int = 32, seed: int = 0
+) -> Score:
+    """Of how many fresh drawings of a split `reader` reads the very things (`scenes.same`)."""
+    right = []
+    for first in range(0, count, 1000):
+        true = [scene(index, seed, split) for index in range(first, min(first + 1000, count))]
+        drawings = np.stack([draw(one, side) for one in true])
+        found = reader.read(torch.from_numpy(drawings) / 255)
+        right += [same(*both) for both in zip(found, true, strict=True)]
+    about = f"fresh drawings, {split}, {side}x{side}"
+    return share("scenes wholly right", right, judge="the drawn scenes", reference=about)
+
+
+def _exactly(images: Tensor) -> list[Scene | None]:
+    return [read(one) for one in (255 * _as_files_hold(images)).round().byte().numpy()]
+
+
+def _as_files_hold(images: Tensor) -> Tensor:
+    return (255 * images.cpu()).round() / 255
+
+
+def _verdicts(claims: Sequence[Claim], scenes: Sequence[Scene | None]) -> list[Verdict]:
     require(
-        len(images) == len(claims),
-        f"There are {len(images)} images and {len(claims)} claims: each image needs its own.",
+        len(scenes) == len(claims),
+        f"There are {len(scenes)} images and {len(claims)} claims: each image needs its own.",
     )
-    pictures = (255 * images.cpu()).round().byte().numpy()  # as a file would hold them
-    return [verdict(claim, read(one)) for one, claim in zip(pictures, claims, strict=True)]
+    return [verdict(claim, one) for claim, one in zip(claims, scenes, strict=True)]
 
 
 @torch.no_grad()
@@ -83,18 +130,50 @@ def drawn(
 def score(images: Tensor, asked: Prompts, kind: str) -> dict[str, Score]:
     """The share of pictures that are right, by part of what their prompts say, and in "all" parts.
 
-    Each stands beside its ceiling, the reader's score of real drawings of the same prompts.
+    Each stands beside its ceiling, the reader's score of real drawings of the same prompts. Two
+    more say what the trained reader makes of it: "agreement", the share of pictures that both find
+    right in all parts or both do not; and "second only", the share that the exact reader gives no
+    answer on and the trained one finds right: so much "all" may be too low.
 
     Args:
         images: `[N, 3, S, S]` in [0, 1], one for each prompt.
         asked: the prompts.
         kind: their name in `KINDS_OF_PROMPTS`.
     """
-    found, real = judged(images, asked.claims), judged(asked.drawings / 255, asked.claims)
-    scores = {}
+    about = f"full captions of drawn scenes, {kind}"
+    exact, scores = _exactly(images), {}
+    found, real = _verdicts(asked.claims, exact), judged(asked.drawings / 255, asked.claims)
     for part in (*PARTS, "all"):
         right, ceiling = ([getattr(one, part) for one in verdicts] for verdicts in (found, real))
         if any(one is not None for one in right):
-            about = f"full captions of drawn scenes, {kind}"
             scores[part] = share(f"{part} right", right, ceiling, reference=about)
-    return scores
+    return scores | _of_both(images, asked, exact, found, real, about)
+
+
+def _of_both(
+    images: Tensor, asked: Prompts, exact: list[Scene | None], found: list[Verdict],
+    real: list[Verdict], about: str,
+) -> dict[str, Score]:  # fmt: skip
+    """The scores "agreement" and "second only"."""
+    second = second_opinion(images, asked.claims)
+    agreed, ceiling = (
+        [a.all == b.all for a, b in zip(first, others, strict=True)]
+        for first, others in (
+            (found, second),
+            (real, second_opinion(asked.drawings / 255, asked.claims)),
+        )
+    )
+    alone = [one is None and other.all for one, other in zip(exact, second, strict=True)]
+    note = (
+        f"the exact reader has no answer on {sum(one is None for one in exact):,} of "
+        f"{len(exact):,}; {sum(alone):,} of these the trained one finds right"
+    )
+    names: dict[str, Any] = {"features": SECOND, "features_sha256": trained_reader().sha256}
+    return {
+        "agreement": replace(
+            share("both readers agree", agreed, ceiling, reference=about), note=note, **names
+        ),
+        "second only": replace(
+            share("right by the trained reader only", alone, reference=about), note=note, **names
+        ),
+    }

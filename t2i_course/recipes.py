@@ -19,7 +19,7 @@ class Recipe:
     Args:
         about: one line for the command line's help.
         family: its name in `models.FAMILIES`.
-        data: "fashion", "sketches", "shapes" or "shapes-64".
+        data: "fashion", "sketches", "shapes", "shapes-64" or "scenes".
         epochs: of that data; the smoke profile does a few steps instead.
         settings: of the model, where they differ from its defaults.
         optimizer: of the model's networks, where it differs from the defaults.
@@ -41,6 +41,10 @@ class Recipe:
 
 ADAM = {"lr": 1e-3}
 JUDGE = {"lr": 2e-3, "weight_decay": 0.05, "schedule": "cosine", "warmup": 200}
+READER = {
+    "lr": 2e-3, "betas": (0.9, 0.99), "muon": 5e-3, "schedule": "cosine", "warmup": 50,
+    "clip": 20.0,
+}  # fmt: skip
 CLIP = {"lr": 2e-3, "muon": 4e-3, "schedule": "cosine", "warmup": 30}
 
 RECIPES = {
@@ -87,7 +91,7 @@ RECIPES = {
         {"lr": 2e-3, "betas": (0.9, 0.99), "muon": 5e-3, "schedule": "cosine", "warmup": 50,
          "clip": 1.0},
         batch_size=64, precision="auto", ema=0.999,
-        sampling={"w": 2.0, "steps": 16, "precision": "bf16"},
+        sampling={"w": 3.0, "steps": 16, "precision": "bf16"},
     ),
     "gan-shapes": Recipe(
         "the same by a GAN that also learns which picture a sentence does not describe",
@@ -97,6 +101,13 @@ RECIPES = {
         batch_size=32, precision="auto", ema=0.999,
     ),
     "cvae-shapes": Recipe(
+        "the same by the CVAE with convolutions",
+        "conv-cvae", "shapes", 15,
+        {"image_shape": (3, 32, 32), "condition_dim": 128, "latent_dim": 64},
+        {"lr": 2e-3, "muon": 4e-3, "schedule": "cosine", "warmup": 100},
+        batch_size=64, precision="auto",
+    ),
+    "text-cvae-shapes": Recipe(
         "the same by the second paper's long-text CVAE",
         "text-cvae", "shapes", 15,
         {"image_shape": (3, 32, 32), "condition_dim": 128},
@@ -106,6 +117,10 @@ RECIPES = {
     "clip-tiny": Recipe(
         "the CLIP that reads and looks at drawn shapes", "clip", "shapes-64", 5, {}, CLIP,
         precision="auto",
+    ),
+    "reader-shapes": Recipe(
+        "the second opinion on drawn shapes: finds things, and says what they are",
+        "scene-reader", "scenes", 3, {}, READER, batch_size=64, precision="bf16",
     ),
 }  # fmt: skip
 

@@ -24,8 +24,10 @@ from t2i_course.contract import (
 from t2i_course.data import drawn, fashion
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.labelled import LabelledImages
+from t2i_course.data.scenes import NAME, DrawnScenes, scenes
 from t2i_course.models.contrastive import TinyClip, pairs
 from t2i_course.models.judges import Classifier
+from t2i_course.models.scene_reader import SceneReader
 from t2i_course.places import runs_root
 from t2i_course.recipes import RECIPES
 from t2i_course.training import checkpoints, checks, engine
@@ -87,24 +89,32 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     return model
 
 
-def load_data(source: str, split: str) -> LabelledImages | CaptionedImages:
-    """The images of `source` ("fashion", "sketches", "shapes" or "shapes-64") and `split`.
+def load_data(source: str, split: str) -> LabelledImages | CaptionedImages | DrawnScenes:
+    """The images of `source` ("fashion", "sketches", "shapes" or "shapes-64") and `split`, or those
+    of "scenes", which are of the splits that `data.scenes.MIX` names.
 
     Raises:
         T2IError: if there is no such data, or it is not on this machine.
     """
+    if source == NAME:
+        return scenes(profiles.current().pick(smoke=0.05, laptop=1.0, gpu=1.0))
     if source in drawn.SOURCES:
         count = profiles.current().pick(smoke=2_000, laptop=drawn.COUNT, gpu=drawn.COUNT)
         return drawn.shapes(split, count, source)
     if source not in fashion.SOURCES:
-        raise unknown("data", source, (*fashion.SOURCES, *drawn.SOURCES))
+        raise unknown("data", source, (*fashion.SOURCES, *drawn.SOURCES, NAME))
     return fashion.load(split, source)
 
 
 def data_for(
-    model: Trainable, data: LabelledImages | CaptionedImages
-) -> LabelledImages | CaptionedImages:
+    model: Trainable, data: LabelledImages | CaptionedImages | DrawnScenes
+) -> LabelledImages | CaptionedImages | DrawnScenes:
     """The same data with the conditions that the model is trained on."""
+    require(
+        isinstance(model, SceneReader) == isinstance(data, DrawnScenes),
+        f"A {model.name} cannot be trained on {data.name!r}: scenes are for the scene reader, and "
+        "nothing else is.",
+    )
     if isinstance(model, TinyClip):
         require(
             isinstance(data, CaptionedImages),

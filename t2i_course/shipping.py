@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from t2i_course import evaluation, retrieval, runs, text_evaluation
+from t2i_course import alignment, evaluation, retrieval, runs, text_evaluation
 from t2i_course.contract import Family, file_sha256, require
 from t2i_course.data import drawn, fashion
 from t2i_course.data.labelled import LabelledImages
+from t2i_course.data.shapes import SPLITS
 from t2i_course.metrics.frechet import whitening
 from t2i_course.models.contrastive import TinyClip
 from t2i_course.models.judges import Classifier
+from t2i_course.models.scene_reader import SceneReader
 from t2i_course.training import checkpoints
 
 LIMIT = 5_000_000  # bytes a file
@@ -27,11 +29,17 @@ def whiten(judge: Classifier, train: LabelledImages) -> None:
     Its weights are rounded to half precision first, as they will be shipped, so that what is
     whitened is what is used.
     """
-    for parameter in judge.parameters():
-        parameter.copy_(parameter.half().float())
+    _round(judge)
     D = judge.settings.features
     judge.whiten(torch.zeros(D), torch.eye(D))
     judge.whiten(*whitening(evaluation.moments(judge.features(), train)))
+
+
+@torch.no_grad()
+def _round(model: torch.nn.Module) -> None:
+    """To half precision, as it will be shipped, so that what is scored is what is used."""
+    for parameter in model.parameters():
+        parameter.copy_(parameter.half().float())
 
 
 def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> Path:
@@ -53,6 +61,11 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     data = runs.trained_on(run)
     if isinstance(model, TinyClip):
         scores = retrieval.scores(model.clip())
+    elif isinstance(model, SceneReader):
+        _round(model)
+        scores = {
+            f"{split}_wholly_right": alignment.wholly_right(model, split).value for split in SPLITS
+        }
     elif isinstance(model, Classifier):
         train, test = (fashion.load(split, data) for split in ("train", "test"))
         whiten(model, train)

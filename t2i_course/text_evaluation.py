@@ -25,7 +25,8 @@ class TextEvaluation:
 
     Args:
         scores: "frechet", "inception", "clip_score", and "KIND: PART" of the exact reader for each
-            kind of prompt, such as "one, held out: all".
+            kind of prompt, such as "one, held out: all", with "KIND: agreement" and "KIND: second
+            only" of the exact and the trained reader (`alignment.score`).
         sampling: cost of drawing, the captions' encoding counted, the judging not.
         images: how many were drawn.
         parameters: of the model.

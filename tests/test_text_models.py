@@ -197,7 +197,7 @@ def test_the_way_to_a_picture_imports_nothing_heavy(tmp_path):
         "from t2i_course.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'matplotlib', 'pandas', 'IPython', 'transformers', 'torch_fidelity', 'diffusers'}\n"
+        "heavy = {'matplotlib', 'pandas', 'IPython', 'transformers', 'torch_fidelity'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     out = subprocess.run(

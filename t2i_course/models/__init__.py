@@ -9,13 +9,17 @@ from t2i_course.models.conv_vae import ConvCVAE
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.models.gan import GAN
 from t2i_course.models.judges import Classifier
+from t2i_course.models.scene_reader import SceneReader
 from t2i_course.models.text_cvae import TextCVAE
 from t2i_course.models.vae import CVAE, VAE, Autoencoder
 
 FAMILIES: dict[str, type[Trainable]] = {
     family.name: family
-    for family in (Autoencoder, VAE, CVAE, ConvCVAE, TextCVAE, GAN, Diffusion, Classifier, TinyClip)
-}
+    for family in (
+        Autoencoder, VAE, CVAE, ConvCVAE, TextCVAE, GAN, Diffusion,
+        Classifier, TinyClip, SceneReader,
+    )
+}  # fmt: skip
 
 
 def build(name: str, settings: Mapping[str, Any], seed: int = 0) -> Trainable:
