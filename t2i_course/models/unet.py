@@ -215,10 +215,9 @@ class UNet(nn.Module):
         self.shrink = nn.ModuleList(Conv(a, b, stride=2) for a, b in pairwise(widths))
         self.grow = nn.ModuleList(Conv(b, 4 * a, size=1) for a, b in pairwise(widths))
         self.attention = Attention(widths[-1]) if attention else nn.Identity()
-        self.read = nn.ModuleList(
-            CrossAttention(widths[-1], token_dim) for _ in range(2 if token_dim else 0)
-        )
-        if token_dim:  # convolutions hardly know where they are, and a text says "at the top left"
+        if token_dim:
+            self.read = nn.ModuleList(CrossAttention(widths[-1], token_dim) for _ in range(2))
+            # Convolutions hardly know where they are, and a text says "at the top left".
             side = patch * 2 ** (len(widths) - 1)
             low = (widths[-1], image_shape[1] // side, image_shape[2] // side)
             self.places = nn.Parameter(0.5 * torch.randn(low))
@@ -232,10 +231,11 @@ class UNet(nn.Module):
         for i, level in enumerate(self.down):
             h = level(self.shrink[i - 1](h) if i else h, e)
             skips.append(h)
-        before, after = self.read or (None, None)
-        h = before(h + self.places, condition) if before else h
-        h = self.attention(h)
-        h = after(h, condition) if after else h
+        if hasattr(self, "read"):
+            before, after = self.read
+            h = after(self.attention(before(h + self.places, condition)), condition)
+        else:
+            h = self.attention(h)
         h = self.up[-1](h, e)
         for i in reversed(range(len(self.grow))):
             h = self.up[i](unpatch(self.grow[i](h)) + skips[i], e)
