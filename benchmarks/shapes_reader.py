@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,8 @@ from scipy import ndimage
 from t2i_course.contract import write_whole
 from t2i_course.data.captions import captions
 from t2i_course.data.reader import read
-from t2i_course.data.shapes import COLOURS, GROUND, SIDES, SPLITS, Scene, Thing, draw, scene
+from t2i_course.data.scenes import same
+from t2i_course.data.shapes import COLOURS, GROUND, SIDES, SPLITS, Scene, draw, scene
 
 RESULTS = Path(__file__).parent / "results"
 WRONG_COLOURS = (  # none within 60 of the palette or of the ground
@@ -169,24 +169,12 @@ DAMAGES = (
 )  # fmt: skip
 
 
-def same(shown: Scene, found: Scene) -> bool:
-    """Whether the things are the same, whatever their order."""
-
-    def alike(a: Thing, b: Thing) -> bool:
-        looks = (a.kind, a.colour, a.size) == (b.kind, b.colour, b.size)
-        return looks and max(abs(a.x - b.x), abs(a.y - b.y)) <= 12 and abs(a.extent - b.extent) <= 8
-
-    return len(shown.things) == len(found.things) and any(
-        all(map(alike, shown.things, order)) for order in permutations(found.things)
-    )
-
-
 def judge(picture: np.ndarray, shown: Scene | None) -> str:
     """ "right", "abstained" or "wrong"."""
     found = read(picture)
     if found is None:
         return "abstained"
-    return "right" if shown is not None and same(shown, found) else "wrong"
+    return "right" if same(shown, found, within=12, extent=8) else "wrong"
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:

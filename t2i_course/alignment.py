@@ -3,18 +3,18 @@ trained reader, as a second opinion, disagrees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from t2i_course import runs
 from t2i_course.contract import Family, RowGenerator, Settings, TextEncoder, require
 from t2i_course.data.captions import described
 from t2i_course.data.claims import PARTS, Claim, Verdict, verdict
+from t2i_course.data.images import in_8_bits
 from t2i_course.data.reader import read
 from t2i_course.data.scenes import same
 from t2i_course.data.shapes import Scene, draw, scene
@@ -44,9 +44,16 @@ class Prompts:
     claims: tuple[Claim, ...]
     drawings: Tensor
 
+    @cached_property
+    def ceilings(self) -> tuple[list[Verdict], list[Verdict]]:
+        """What the exact reader and the trained one say of the drawings."""
+        real = self.drawings / 255
+        return judged(real, self.claims), second_opinion(real, self.claims)
 
+
+@cache
 def prompts(kind: str, count: int, side: int = 32, seed: int = 0) -> Prompts:
-    """The first `count` prompts of a kind, a name in `KINDS_OF_PROMPTS`."""
+    """The first `count` prompts of a kind, a name in `KINDS_OF_PROMPTS` (made once a process)."""
     split, things = KINDS_OF_PROMPTS[kind]
     captions, claims, drawings = [], [], []
     for index in range(count):
@@ -66,7 +73,7 @@ def judged(images: Tensor, claims: Sequence[Claim]) -> list[Verdict]:
 def second_opinion(images: Tensor, claims: Sequence[Claim]) -> list[Verdict]:
     """What the trained reader that ships says of each image `[B, 3, S, S]` in [0, 1], S 32 or 64,
     and its claim."""
-    return _verdicts(claims, trained_reader().read(_as_files_hold(images)))
+    return _verdicts(claims, trained_reader().read(in_8_bits(images.cpu())))
 
 
 @cache
@@ -92,11 +99,7 @@ def wholly_right(
 
 
 def _exactly(images: Tensor) -> list[Scene | None]:
-    return [read(one) for one in (255 * _as_files_hold(images)).round().byte().numpy()]
-
-
-def _as_files_hold(images: Tensor) -> Tensor:
-    return (255 * images.cpu()).round() / 255
+    return [read(one) for one in (255 * images.cpu()).round().byte().numpy()]
 
 
 def _verdicts(claims: Sequence[Claim], scenes: Sequence[Scene | None]) -> list[Verdict]:
@@ -114,13 +117,11 @@ def drawn(
     captions: Sequence[str],
     seed: int = 0,
     settings: Settings | None = None,
-    progress: bool = False,
 ) -> Tensor:
     """One image for each caption, `[B, C, H, W]` in [0, 1]; image i depends on (seed, i) and its
     caption."""
     images = []
-    starts = range(0, len(captions), BATCH)
-    for first in tqdm(starts, desc="draw", disable=not progress):
+    for first in range(0, len(captions), BATCH):
         part = list(captions[first : first + BATCH])
         generator = RowGenerator(seed, "sample", rows=range(first, first + len(part)))
         images.append(family.sample(encoder(part).to(family.device), generator, settings).cpu())
@@ -142,26 +143,22 @@ def score(images: Tensor, asked: Prompts, kind: str) -> dict[str, Score]:
     """
     about = f"full captions of drawn scenes, {kind}"
     exact, scores = _exactly(images), {}
-    found, real = _verdicts(asked.claims, exact), judged(asked.drawings / 255, asked.claims)
+    found, (real, _) = _verdicts(asked.claims, exact), asked.ceilings
     for part in (*PARTS, "all"):
         right, ceiling = ([getattr(one, part) for one in verdicts] for verdicts in (found, real))
         if any(one is not None for one in right):
             scores[part] = share(f"{part} right", right, ceiling, reference=about)
-    return scores | _of_both(images, asked, exact, found, real, about)
+    return scores | _of_both(images, asked, exact, found, about)
 
 
 def _of_both(
-    images: Tensor, asked: Prompts, exact: list[Scene | None], found: list[Verdict],
-    real: list[Verdict], about: str,
+    images: Tensor, asked: Prompts, exact: list[Scene | None], found: list[Verdict], about: str
 ) -> dict[str, Score]:  # fmt: skip
     """The scores "agreement" and "second only"."""
     second = second_opinion(images, asked.claims)
     agreed, ceiling = (
         [a.all == b.all for a, b in zip(first, others, strict=True)]
-        for first, others in (
-            (found, second),
-            (real, second_opinion(asked.drawings / 255, asked.claims)),
-        )
+        for first, others in ((found, second), asked.ceilings)
     )
     alone = [one is None and other.all for one, other in zip(exact, second, strict=True)]
     note = (

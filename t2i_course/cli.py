@@ -10,7 +10,7 @@ import click
 
 from t2i_course import __version__
 from t2i_course.errors import T2IError, unknown
-from t2i_course.places import data_root, runs_root, shown
+from t2i_course.places import data_root, picture, runs_root, shown
 from t2i_course.recipes import RECIPES
 
 FOLDERS = """
@@ -211,7 +211,7 @@ def _sample_text(
         click.echo(f"{clip.name} never saw the word {word!r}: it spells it, and guesses.", err=True)
     settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
     if file is None:
-        where = prompting.check_picture(out or Path("samples.png"))
+        where = picture(out or Path("samples.png"))
     else:
         where = prompting.check_folder(out or Path("samples"))
     images = prompting.draw(
@@ -249,7 +249,6 @@ def evaluate(
     """
     from t2i_course import evaluation, runs
     from t2i_course.data import fashion
-    from t2i_course.training import checkpoints
 
     family = runs.load_family(run)
     if source is None:
@@ -265,8 +264,8 @@ def evaluate(
         click.echo(str(score))
     out = out or (Path(run) / "evaluation.json" if Path(run).is_dir() else None)
     if out is not None:
-        card = checkpoints.read_json(runs.find(run), "card.json")
-        result.write(out, run=run, step=card["step"], trained_on=runs.trained_on(run))
+        step = runs.card(run)["step"]
+        result.write(out, run=run, step=step, trained_on=runs.trained_on(run))
         click.echo(f"Written: {out}")
 
 

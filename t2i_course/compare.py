@@ -20,7 +20,7 @@ from t2i_course.data.labelled import LabelledImages
 from t2i_course.places import shown
 from t2i_course.sampling import draw, label_rows
 from t2i_course.show import plots, report
-from t2i_course.training import checkpoints, engine
+from t2i_course.training import engine
 
 COLUMNS = 10
 
@@ -130,7 +130,7 @@ def _trained(
     result = engine.train(model, data, settings, run)
     if not result.finished:
         raise T2IError("The comparison was interrupted; the same command goes on with it.")
-    card = checkpoints.read_json(runs.find(run), "card.json")
+    card = runs.card(run)
     cost = {key: card[key] for key in ("step", "trained_seconds", "cost", "precision")}
     return runs.load_family(run), cost
 
@@ -171,11 +171,7 @@ def comparison_table(rows: list[dict[str, Any]], test: LabelledImages, clock: st
                 f"{1000 * draws['wall_seconds'] / row['images']:.2f}", f"{row['parameters']:,}",
             ]
         )  # fmt: skip
-    for name, (fid, inception, hours, memory) in papers.FIRST_TABLE_1.items():
-        cells.append(
-            [f"{name}, the first paper, on COCO", f"{fid} (FID)", str(inception),
-             f"{hours} hours", str(memory), *["not given"] * (len(HEADER) - 5)]
-        )  # fmt: skip
+    cells += papers.first_rows(len(HEADER))
     floor = rows[0]["scores"]["frechet"]
     note = (
         f"Fréchet distance and Inception Score in {floor['features']} "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from t2i_course import papers, profiles, prompting, recipes, runs, text_evaluation
 from t2i_course.conditioning.clip import Clip
-from t2i_course.contract import Family, RowGenerator, T2IError
+from t2i_course.contract import RowGenerator, T2IError
 from t2i_course.data.shapes import HELD_OUT
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.places import shown
@@ -52,23 +52,20 @@ def demo(folder: Path, say: Callable[[str], None] = print) -> Path:
     Raises:
         T2IError: if a training was interrupted (it is saved) or something cannot be written.
     """
-    shipped = {title: runs.load_family(name) for title, name in MODELS.items()}
     clip = runs.load_clip(MODELS["diffusion"])
-    first = {title: _drawn(family, clip) for title, family in shipped.items()}
+    first = {title: _drawn(name, clip) for title, name in MODELS.items()}
     path = prompting.write_picture(first["diffusion"][:, 0], folder / "first.png")
     say(f"Drawn by the shipped diffusion model: {shown(path)}")
     own = _trained(folder, say)
     say("Scoring what they draw.")
-    places = {title: (MODELS[title], family) for title, family in shipped.items()}
-    rows = [_row(f"{title}, shipped", *place, clip) for title, place in places.items()]
-    places = {title: (str(folder / MODELS[title]), family) for title, family in own.items()}
-    rows += [_row(f"{title}, one minute", *place, clip) for title, place in places.items()]
-    second = {title: _drawn(family, clip) for title, family in own.items()}
-    return _report(folder, first, second, _film(shipped["diffusion"], clip), rows)
+    rows = [_row(f"{title}, shipped", name, clip) for title, name in MODELS.items()]
+    rows += [_row(f"{title}, one minute", run, clip) for title, run in own.items()]
+    second = {title: _drawn(run, clip) for title, run in own.items()}
+    return _report(folder, first, second, _film(MODELS["diffusion"], clip), rows)
 
 
-def _trained(folder: Path, say: Callable[[str], None]) -> dict[str, Family]:
-    """The three models after a minute each."""
+def _trained(folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    """Train the three models for a minute each; their runs' folders."""
     data = runs.load_data("shapes", "train")
     length: dict[str, Any] = profiles.current().pick(
         smoke={"steps": 4}, laptop={"minutes": 1.0}, gpu={"minutes": 1.0}
@@ -81,25 +78,23 @@ def _trained(folder: Path, say: Callable[[str], None]) -> dict[str, Family]:
         run = engine.train(model, runs.data_for(model, data), settings, folder / name)
         if not run.finished:
             raise T2IError("The demo was interrupted; `t2i demo` goes on where it stopped.")
-    return {title: runs.load_family(folder / name) for title, name in MODELS.items()}
+    return {title: folder / name for title, name in MODELS.items()}
 
 
-def _drawn(family: Family, clip: Clip) -> Tensor:
-    """What a model draws for each of `PROMPTS`, `[P, COLUMNS, 3, H, W]`."""
-    settings = runs.sampling_settings(_recipe(family), family, {})
+def _drawn(model: str | Path, clip: Clip) -> Tensor:
+    """What a model (see `runs.find`) draws for each of `PROMPTS`, `[P, COLUMNS, 3, H, W]`."""
+    family = runs.load_family(model)
+    settings = runs.sampling_settings(model, family, {})
     return prompting.draw(family, clip, PROMPTS, count=COLUMNS, settings=settings)
 
 
-def _recipe(family: Family) -> str:
-    return next(name for name in MODELS.values() if recipes.recipe(name).family == family.name)
-
-
-def _row(title: str, place: str, family: Family, clip: Clip) -> list[str | int | float]:
+def _row(title: str, model: str | Path, clip: Clip) -> list[str | int | float]:
     """A row of the table: scores of a model, and what its training cost by its card."""
     count = profiles.current().pick(smoke=4, laptop=60, gpu=1000)
-    settings = runs.sampling_settings(_recipe(family), family, {})
+    family = runs.load_family(model)
+    settings = runs.sampling_settings(model, family, {})
     result = text_evaluation.evaluate(family, clip, count, settings=settings)
-    card, value = runs.card(place), {key: one.value for key, one in result.scores.items()}
+    card, value = runs.card(model), {key: one.value for key, one in result.scores.items()}
     return [
         title, f"{value['frechet']:.3g}", f"{value['inception']:.3g}",
         f"{card['trained_seconds'] / 60:.1f}",
@@ -110,18 +105,19 @@ def _row(title: str, place: str, family: Family, clip: Clip) -> list[str | int |
     ]  # fmt: skip
 
 
-def _film(family: Family, clip: Clip) -> list[tuple[float, Tensor, Tensor]]:
-    """How the shipped diffusion model comes from noise to a picture: t, x_t and x_0 `[3, H, W]`
+def _film(model: str, clip: Clip) -> list[tuple[float, Tensor, Tensor]]:
+    """How a diffusion model comes from noise to a picture: t, x_t and x_0 `[3, H, W]`
     in [0, 1], at each of its steps."""
+    family = runs.load_family(model)
     assert isinstance(family, Diffusion)
-    settings: Any = runs.sampling_settings(_recipe(family), family, {"steps": 8})
+    settings: Any = runs.sampling_settings(model, family, {"steps": 8})
     frames: list[tuple[float, Tensor, Tensor]] = []
 
     def watch(t: float, x_t: Tensor, x_0: Tensor) -> None:
         seen, expected = ((x[0].clamp(-1, 1) + 1) / 2 for x in (x_t, x_0))
         frames.append((t, seen, expected))
 
-    condition = clip.encoder(family.settings.token_dim > 0)([FILMED])
+    condition = clip.encoder_for(family.settings)([FILMED])
     family.sample(condition, RowGenerator(0, "sample", rows=1), settings, watch=watch)
     return frames
 
@@ -147,11 +143,7 @@ def _report(
         len(frames), row_labels=["x_t", "expected x_0"],
         column_labels=[f"t = {t:.2f}" for t, _, _ in frames], scale=2,
     )  # fmt: skip
-    paper = [
-        [f"{name}, the first paper, on COCO", f"{fid} (FID)", str(inception), f"{hours} hours",
-         str(memory), *["not given"] * (len(HEADER) - 5)]
-        for name, (fid, inception, hours, memory) in papers.FIRST_TABLE_1.items()
-    ]  # fmt: skip
+    rows = [*rows, *papers.first_rows(len(HEADER))]
     note = (
         "Fréchet distance, Inception Score and CLIP score in the features of the CLIP that read "
         "the prompts. Right: all that the prompt says, by the exact reader of the picture; held "
@@ -170,8 +162,8 @@ def _report(
             "From noise to a picture",
             f"The shipped diffusion model draws “{FILMED}” in {len(frames)} steps: above what it "
             "sees, below what it expects the picture to be.",
-            [report.Picture(plots.png(film), "A film strip: noise becomes a red circle above a "
-                            "blue square.")],
+            [report.Picture(plots.png(film), f"A film strip from noise to what the model draws "
+                            f"for “{FILMED}”, in {len(frames)} steps.")],
         ),
         report.Section(
             "After a minute of training",
@@ -180,7 +172,7 @@ def _report(
                    "model after a minute of training, one prompt a row.", "Nothing was chosen.")],
             command="t2i train diffusion-shapes --minutes 1",
         ),
-        report.Section("How good they are", "", (), report.Table(HEADER, [*rows, *paper], note)),
+        report.Section("How good they are", "", (), report.Table(HEADER, rows, note)),
         report.Section(
             "What was held out",
             f"No training picture shows {pairs}. A model that draws them has learned that colour "

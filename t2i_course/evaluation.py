@@ -22,6 +22,7 @@ from t2i_course.contract import (
     tensors_sha256,
     write_whole,
 )
+from t2i_course.data.images import in_8_bits
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.metrics.cost import Cost, measure, parameters
 from t2i_course.metrics.frechet import Moments
@@ -214,10 +215,9 @@ def _drawn(
         generator = RowGenerator(seed, "sample", rows=range(rows.start, rows.stop))
         with measure(family.device) as meter:
             images = family.sample(condition[rows].to(family.device), generator, settings).cpu()
-        images = (255 * images).round() / 255  # as a file would hold them, and the real ones are
         costs.append(meter.cost)
         bar.update(len(images))
-        yield images
+        yield in_8_bits(images)
 
 
 def _score(name: str, found: list[Estimate], **about: Any) -> Score:

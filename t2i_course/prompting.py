@@ -57,7 +57,7 @@ def draw(
     """
     texts = [clean(one) for one in prompts] if cleaned else list(prompts)
     clip.check(texts)
-    encoder = clip.encoder(tokens=getattr(family.settings, "token_dim", 0) > 0)
+    encoder = clip.encoder_for(family.settings)
     captions = [text for text in texts for _ in range(count)]
     images = alignment.drawn(family, encoder, captions, seed, settings)
     return images.unflatten(0, (len(texts), count))
@@ -73,14 +73,6 @@ def said(image: Tensor, prompt: str) -> str:
     found = alignment.judged(image[None], [claim])[0]
     wrong = [part for part in alignment.PARTS if getattr(found, part) is False]
     return f"wrong: {', '.join(wrong)}" if wrong else "right"
-
-
-def check_picture(out: Path) -> Path:
-    """`out` if it is a PNG's name; else `T2IError`."""
-    require(
-        out.suffix == ".png", f"The picture is a PNG: --out must end in .png, not {out.name!r}."
-    )
-    return out
 
 
 def check_folder(out: Path) -> Path:

@@ -123,8 +123,7 @@ def data_for(
         assert isinstance(data, CaptionedImages)
         return pairs(data, model.tokenizer)
     if isinstance(data, CaptionedImages):
-        reads_tokens = getattr(model.settings, "token_dim", 0) > 0
-        return replace(data, encoder=remembered(clip.load().encoder(tokens=reads_tokens)))
+        return replace(data, encoder=remembered(clip.load().encoder_for(model.settings)))
     return data
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from t2i_course import places
 from t2i_course.conditioning.one_hot import one_hot
 from t2i_course.contract import (
     Condition,
@@ -81,9 +82,7 @@ def draw_to_file(
         T2IError: for an unknown label, a model of another kind of condition, or a folder that
             cannot be written to.
     """
-    require(
-        out.suffix == ".png", f"The picture is a PNG: --out must end in .png, not {out.name!r}."
-    )
+    places.picture(out)
     vectors, names = label_rows(label)
     if family.conditional:
         D = getattr(family.settings, "condition_dim", None)

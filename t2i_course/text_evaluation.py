@@ -9,6 +9,7 @@ from torch import Tensor
 from t2i_course import alignment
 from t2i_course.conditioning.clip import Clip
 from t2i_course.contract import Family, Settings
+from t2i_course.data.images import in_8_bits
 from t2i_course.data.shapes import PAIRS
 from t2i_course.metrics.clip_score import clip_score
 from t2i_course.metrics.cost import Cost, measure, parameters
@@ -62,7 +63,7 @@ def evaluate(
         settings: of the family's sampling.
     """
     family.eval()
-    encoder = clip.encoder(tokens=getattr(family.settings, "token_dim", 0) > 0)
+    encoder = clip.encoder_for(family.settings)
     scores: dict[str, Score] = {}
     images, drawings, others = [], [], []
     captions: list[str] = []
@@ -74,7 +75,7 @@ def evaluate(
         costs.append(meter.cost)
         for part, score in alignment.score(drawn, asked, kind).items():
             scores[f"{kind}: {part}"] = score
-        images.append((255 * drawn).round() / 255)
+        images.append(in_8_bits(drawn))
         drawings.append(asked.drawings / 255)
         others.append(alignment.prompts(kind, count, family.image_shape[1], seed=1).drawings / 255)
         captions += asked.captions

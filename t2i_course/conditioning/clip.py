@@ -19,6 +19,7 @@ from t2i_course.conditioning.pretrained import load_pretrained
 from t2i_course.contract import (
     Condition,
     Features,
+    Settings,
     T2IError,
     TextEncoder,
     file_sha256,
@@ -213,6 +214,10 @@ class Clip:
             f"clip-{self.name}", self.sha256, self.dim, self.token_dim if tokens else 0,
             lambda captions: self.text(captions, tokens),
         )  # fmt: skip
+
+    def encoder_for(self, settings: Settings) -> TextEncoder:
+        """The same with tokens if a family of these settings reads them, else without."""
+        return self.encoder(tokens=getattr(settings, "token_dim", 0) > 0)
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raise `T2IError` for the first prompt that is empty or longer than the context."""

@@ -16,32 +16,24 @@ from t2i_course.contract import (
     seed_of,
     tensors_sha256,
 )
+from t2i_course.data.images import Images
 
 
 @dataclass(frozen=True)
-class CaptionedImages:
+class CaptionedImages(Images):
     """Images in memory, each with the same number of captions.
 
     Args:
-        name: of the set, such as "shapes".
-        split: such as "train", "test" or "held-out".
-        images: uint8 `[N, C, H, W]`.
+        name, split, images: see `Images`.
         captions: N tuples of K captions.
         encoder: from captions to conditions; None for a set that is only looked at.
     """
 
-    name: str
-    split: str
-    images: Tensor
     captions: Sequence[tuple[str, ...]]
     encoder: TextEncoder | None = None
 
     def __post_init__(self) -> None:
-        require(
-            self.images.dtype == torch.uint8 and self.images.ndim == 4,
-            f"images must be uint8 [N, C, H, W], not {self.images.dtype} "
-            f"{list(self.images.shape)}.",
-        )
+        super().__post_init__()
         require(
             len(self.captions) == len(self.images),
             f"There are {len(self.images)} images and captions for {len(self.captions)}.",
@@ -52,21 +44,9 @@ class CaptionedImages:
             f"Every image needs the same number of captions, at least one; here are {counts}.",
         )
 
-    def __len__(self) -> int:
-        return len(self.images)
-
     def __getitem__(self, rows: slice) -> "CaptionedImages":
         """The same set with the rows of a slice only."""
         return replace(self, images=self.images[rows], captions=self.captions[rows])
-
-    @property
-    def title(self) -> str:
-        """Name and split, as a figure's title needs them."""
-        return f"{self.name} {self.split}"
-
-    def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """The selected images as float32 `[B, C, H, W]` in [0, 1]."""
-        return self.images[index] / 255
 
     def condition(self, captions: Sequence[str]) -> Condition:
         """The condition of some captions, which need not be the set's own.
@@ -82,7 +62,7 @@ class CaptionedImages:
         """See `contract.Data`; which of an image's captions it comes with is drawn."""
         choice = generator.integers(0, len(self.captions[0])).tolist()
         captions = [self.captions[i][k] for i, k in zip(index.tolist(), choice, strict=True)]
-        return self.images.index_select(0, index) / 255, self.condition(captions)
+        return self.gathered(index), self.condition(captions)
 
     @cached_property
     def sha256(self) -> str:
@@ -95,8 +75,4 @@ class CaptionedImages:
 
     def card(self) -> dict[str, Any]:
         """See `contract.Data`."""
-        return {
-            "name": self.name, "split": self.split, "images": len(self), "sha256": self.sha256,
-            "shape": list(self.images.shape[1:]), "stand_in": False,
-            "encoder": self.encoder.name if self.encoder else None,
-        }  # fmt: skip
+        return super().card() | {"encoder": self.encoder.name if self.encoder else None}

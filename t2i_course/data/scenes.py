@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from t2i_course.contract import Condition, RowGenerator, require, tensors_sha256
-from t2i_course.data.shapes import COLOURS, KINDS, Scene, Thing, draw, scene
+from t2i_course.data.images import Images
+from t2i_course.data.shapes import COLOURS, KINDS, UNITS, Scene, Thing, draw, scene
 
 NAME, SIDE = "scenes", 32
 MOST = 3  # things in a drawn scene
@@ -27,22 +28,17 @@ MIX = {"train": 40_000, "held-out": 20_000}
 
 
 @dataclass(frozen=True)
-class DrawnScenes:
+class DrawnScenes(Images):
     """Drawings in memory, each with its scene.
 
     Args:
-        mix: how many of them are of which split, in this order.
-        images: uint8 `[N, 3, 32, 32]`.
+        name, split, images: see `Images`.
         vectors: float32 `[N, MOST * PART]`, see `encode`.
+        mix: how many of them are of which split of the shapes, in this order.
     """
 
-    mix: Mapping[str, int]
-    images: Tensor
     vectors: Tensor
-    name: str = NAME
-
-    def __len__(self) -> int:
-        return len(self.images)
+    mix: Mapping[str, int]
 
     @property
     def title(self) -> str:
@@ -51,8 +47,7 @@ class DrawnScenes:
 
     def batch(self, index: Tensor, generator: RowGenerator) -> tuple[Tensor, Condition]:
         """See `contract.Data`; nothing is drawn."""
-        images = self.images.index_select(0, index) / 255
-        return images, Condition.of(self.vectors.index_select(0, index))
+        return self.gathered(index), Condition.of(self.vectors.index_select(0, index))
 
     @cached_property
     def sha256(self) -> str:
@@ -61,10 +56,7 @@ class DrawnScenes:
 
     def card(self) -> dict[str, Any]:
         """See `contract.Data`."""
-        return {
-            "name": self.name, "split": "train", "mix": dict(self.mix), "images": len(self),
-            "sha256": self.sha256, "shape": list(self.images.shape[1:]), "stand_in": False,
-        }  # fmt: skip
+        return super().card() | {"mix": dict(self.mix)}
 
 
 @cache
@@ -79,7 +71,7 @@ def scenes(share: float = 1.0, seed: int = SEED) -> DrawnScenes:
     mix = {split: max(1, round(share * count)) for split, count in MIX.items()}
     all_of_them = [scene(i, seed, split) for split, count in mix.items() for i in range(count)]
     images = torch.from_numpy(np.stack([draw(one, SIDE) for one in all_of_them]))
-    return DrawnScenes(mix, images, encode(all_of_them))
+    return DrawnScenes(NAME, "train", images, encode(all_of_them), mix)
 
 
 def encode(scenes: Sequence[Scene]) -> Tensor:
@@ -102,9 +94,10 @@ def _numbers(thing: Thing) -> tuple[float, ...]:
     return kind, colour, thing.x, thing.y, thing.extent
 
 
-def same(a: Scene | None, b: Scene | None, within: int = 6) -> bool:
+def same(a: Scene | None, b: Scene | None, within: int = 6, extent: int = UNITS) -> bool:
     """Whether two scenes have the same things: as many, and each with one in the other scene of its
-    kind, colour and size class whose centre is at most `within` units off, across and down.
+    kind, colour and size class whose centre is at most `within` units off, across and down, and
+    whose half-extent at most `extent`.
 
     Relations follow from these. None is the same as None only.
     """
@@ -115,7 +108,8 @@ def same(a: Scene | None, b: Scene | None, within: int = 6) -> bool:
         looks = (one.kind, one.colour, one.size)
         for other in left:
             off = max(abs(one.x - other.x), abs(one.y - other.y))
-            if looks == (other.kind, other.colour, other.size) and off <= within:
+            near = off <= within and abs(one.extent - other.extent) <= extent
+            if near and looks == (other.kind, other.colour, other.size):
                 left.remove(other)
                 break
         else:
