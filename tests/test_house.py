@@ -3,7 +3,9 @@
 import ast
 import json
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,11 @@ SPELLINGS = {
     r"\bkld\b|\bkl_div(ergence)?\b(?!\()": "kl",
     r"\breparametri[sz]|\breparameteriz": "reparameterise",
 }
+
+
+def normal(name: str) -> str:
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def cells(path: Path) -> list[dict]:
@@ -75,13 +82,41 @@ def test_public_functions_and_classes_have_docstrings():
 def test_constraints_pin_every_dependency_and_name_no_place_to_get_it_from():
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert not re.search(r"https?://|file:| @ |--", text)
-    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in text.splitlines()}
+    pinned = {normal(line.split("==")[0]) for line in text.splitlines()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         wanted += extra
-    names = {re.sub(r"[-_.]+", "-", re.split(r"[<>=\[;]", item)[0]).lower() for item in wanted}
+    names = {normal(re.split(r"[<>=\[;]", item)[0]) for item in wanted}
     assert names - pinned == set()
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a Python file imports, from anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [("t2i_course", []), ("tests", ["test"]), ("notebooks", ["test"]), ("benchmarks", ["bench"])],
+)
+def test_what_is_imported_is_declared(folder, extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = list(project["dependencies"])
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    declared = {normal(re.split(r"[<>=\[;]", item)[0]) for item in wanted}
+    files = list((ROOT / folder).rglob("*.py"))
+    ours = {path.stem for path in files} | {"t2i_course"} | sys.stdlib_module_names
+    for name in set().union(*map(imported, files)) - ours:
+        distributions = {normal(each) for each in packages_distributions().get(name, [name])}
+        assert distributions & declared, f"{folder} imports {name}: say so in pyproject.toml"
 
 
 def test_the_readme_names_only_commands_that_exist():
