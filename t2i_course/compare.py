@@ -107,7 +107,7 @@ def compare(
     about = {"command": command, "data": data.card(), "minutes": minutes, "clock": clock}
     write_whole(folder / "comparison.json", json.dumps({**about, "rows": rows}, indent=2) + "\n")
     table, figure = comparison_table(rows, test, clock), comparison_figure(rows)
-    write_whole(folder / "comparison.md", as_markdown(table))
+    write_whole(folder / "comparison.md", table.markdown())
     write_whole(folder / "comparison.png", plots.png(figure))
     return _report(folder, table, figure, pictures, command, test)
 
@@ -179,13 +179,6 @@ def comparison_table(rows: list[dict[str, Any]], test: LabelledImages, clock: st
         f"of training are {'CPU' if clock == 'cpu' else 'wall'} minutes. {papers.NOTE}"
     )
     return report.Table(HEADER, cells, note)
-
-
-def as_markdown(table: report.Table) -> str:
-    """The table as Markdown."""
-    lines = [" | ".join(map(str, row)) for row in (table.header, ["---"] * len(table.header))]
-    lines += [" | ".join(map(str, row)) for row in table.rows]
-    return "\n".join(f"| {line} |" for line in lines) + f"\n\n{table.note}\n"
 
 
 def comparison_figure(rows: list[dict[str, Any]]) -> Figure:

@@ -11,7 +11,10 @@ from t2i_course.data.captions import captions
 from t2i_course.data.shapes import draw, scene
 
 SOURCES = {"shapes": 32, "shapes-64": 64}  # by name, the side of the pictures in pixels
-COUNT = 30_000  # pictures of a training set: some fifteen seconds to draw and to caption
+# Pictures of a training set, by `things` of `data.shapes.scene`: how scenes come of themselves, and
+# more of those that are hard to draw. Some fifteen seconds to draw and to caption.
+MIX: dict[int | None, int] = {None: 18_000, 2: 8_000, 3: 4_000}
+COUNT = sum(MIX.values())
 
 
 @cache
@@ -40,3 +43,20 @@ def shapes(
     images = torch.from_numpy(np.stack([draw(one, SOURCES[source]) for one in scenes]))
     texts = [captions(one, index, seed) for index, one in enumerate(scenes)]
     return CaptionedImages(source, split, images, texts)
+
+
+@cache
+def mixed(split: str = "train", share: float = 1.0, source: str = "shapes") -> CaptionedImages:
+    """Drawings of a split as `MIX` has them (drawn once a process).
+
+    Args:
+        share: of the counts in `MIX`, from 0 (one of each at least) to 1.
+        split, source: see `shapes`.
+    """
+    require(0 <= share <= 1, f"share must be from 0 to 1, not {share}.")
+    parts = [
+        shapes(split, max(1, round(share * count)), source, things=things)
+        for things, count in MIX.items()
+    ]
+    images = torch.cat([part.images for part in parts])
+    return CaptionedImages(source, split, images, [one for part in parts for one in part.captions])

@@ -66,6 +66,12 @@ class Table:
         """Whether the column holds numbers only, and so stands flush right."""
         return all(isinstance(row[column], int | float) for row in self.rows)
 
+    def markdown(self) -> str:
+        """The table as Markdown, its note below."""
+        lines = [" | ".join(map(str, row)) for row in (self.header, ["---"] * len(self.header))]
+        lines += [" | ".join(map(str, row)) for row in self.rows]
+        return "\n".join(f"| {line} |" for line in lines) + f"\n\n{self.note}\n"
+
 
 @dataclass(frozen=True)
 class Section:

@@ -1,0 +1,195 @@
+"""Scores of a model that draws photographs from captions: how real, and how much of the sentence.
+
+No exact reader knows what a photograph shows. So a CLIP that the model was not conditioned on
+judges it, and each score stands between two others of the same judge: real photographs with their
+own captions (the ceiling) and drawn ones with each other's captions (the floor).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from t2i_course import alignment, texts
+from t2i_course.conditioning.clip import Clip
+from t2i_course.conditioning.text import TextModel
+from t2i_course.contract import Family, Settings, require
+from t2i_course.data.captioned import CaptionedImages
+from t2i_course.data.images import in_8_bits
+from t2i_course.metrics.clip_score import clip_score
+from t2i_course.metrics.cost import Cost, measure, parameters
+from t2i_course.metrics.frechet import Moments, frechet_distance
+from t2i_course.metrics.inception import Inception
+from t2i_course.metrics.inception_score import InceptionScore
+from t2i_course.metrics.near_copies import copy_ratios, share_near, thumbnails
+from t2i_course.metrics.retrieval import r_precision
+from t2i_course.metrics.score import Score
+
+CANDIDATES = 100  # R of R-precision (Xu et al. 2018)
+
+
+@dataclass(frozen=True)
+class PhotoEvaluation:
+    """What `evaluate` returns.
+
+    Args:
+        scores: "frechet", "clip_score", "retrieval", "of_the_way", "near_copies"; with Inception
+            also "fid" and "inception".
+        sampling: cost of drawing, the captions' encoding counted.
+        images: the pictures, uint8 `[N, 3, S, S]`.
+        captions: their N captions.
+        parameters: of the model.
+    """
+
+    scores: dict[str, Score]
+    sampling: Cost
+    images: Tensor
+    captions: list[str]
+    parameters: int
+
+
+def judge_of(spec: str) -> Clip:
+    """The CLIP that `texts.load` finds under this name; `T2IError` for a model that is none."""
+    found = texts.load(spec)
+    require(isinstance(found, Clip), f"{spec} is no CLIP and cannot look at pictures.")
+    assert isinstance(found, Clip)
+    return found
+
+
+@torch.no_grad()
+def evaluate(
+    family: Family,
+    reader: TextModel,
+    judge: Clip,
+    train: CaptionedImages,
+    test: CaptionedImages,
+    count: int = 1000,
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+    inception: Inception | None = None,
+) -> PhotoEvaluation:
+    """Draw the first captions of `count` held-out photographs and score what comes.
+
+    "retrieval" is the share of pictures whose own caption is nearest among 100; "of_the_way" is
+    where it stands from its floor (0) to its ceiling (1). The Fréchet distance is in the judge's
+    features, against the held-out photographs, its floor that of as many training photographs.
+    "near_copies" are found by pixels; 1 % of real photographs would count as one.
+
+    Args:
+        family: the model.
+        reader: what it was conditioned on.
+        judge: a CLIP with other weights.
+        train, test: what the model was trained on, and what was held out.
+        count: how many to draw: from 100 to the number of held-out photographs.
+        seed: of the draws.
+        settings: of the family's sampling.
+        inception: for FID and the Inception Score, or None.
+
+    Raises:
+        T2IError: for a count that does not fit, or a judge that is the model's own teacher.
+    """
+    require(
+        CANDIDATES <= count <= len(test),
+        f"count must be from {CANDIDATES} to the {len(test):,} held-out images, not {count}.",
+    )
+    require(
+        judge.sha256 != reader.sha256,
+        f"{judge.name} is what the model was conditioned on: another CLIP must judge it.",
+    )
+    family.eval()
+    captions = [each[0] for each in test.captions[:count]]
+    with measure(family.device) as meter:
+        drawn = alignment.drawn(
+            family, reader.encoder_for(family.settings), captions, seed, settings
+        )
+    drawn, real = in_8_bits(drawn), test.pixels(slice(0, count))
+    others = train.pixels(torch.arange(count) * len(train) // count)
+    words = judge.text(captions).vector
+    assert words is not None
+    seen = {"drawn": judge.images(drawn), "real": judge.images(real), "train": judge.images(others)}
+    about: dict[str, Any] = {
+        "samples": count, "features": judge.title, "features_sha256": judge.sha256,
+        "resize": judge.features().resize,
+    }  # fmt: skip
+    against = f"{count:,} photographs of {test.title}"
+    scores = _of_words(seen["drawn"], seen["real"], words, about)
+    scores["frechet"] = Score(
+        "Fréchet distance", _distance(seen["drawn"], seen["real"]), reference=against,
+        floor=_distance(seen["train"], seen["real"]), **about,
+    )  # fmt: skip
+    scores["near_copies"] = near_copies(drawn, real, train)
+    if inception is not None:
+        scores |= _by_inception(inception, drawn, real, others, against)
+    return PhotoEvaluation(
+        scores, meter.cost, (drawn * 255).round().to(torch.uint8), captions, parameters(family)
+    )
+
+
+def _of_words(
+    drawn: Tensor, real: Tensor, words: Tensor, about: dict[str, Any]
+) -> dict[str, Score]:
+    """CLIP score and retrieval, each between its floor and its ceiling."""
+    shuffled = words.roll(1, 0)
+    value, error = clip_score(drawn, words)
+    clip = Score(
+        "CLIP score", value, floor=clip_score(drawn, shuffled)[0],
+        ceiling=clip_score(real, words)[0], low=value - 2 * error, high=value + 2 * error,
+        interval="2 standard errors", note="100 cos", **about,
+    )  # fmt: skip
+    share, low, high = r_precision(drawn, words, CANDIDATES)
+    floor = r_precision(drawn, shuffled, CANDIDATES)[0]
+    ceiling = r_precision(real, words, CANDIDATES)[0]
+    retrieval = Score(
+        f"caption found among {CANDIDATES}", share, floor=floor, ceiling=ceiling, low=low,
+        high=high, interval="95 % over prompts (Wilson)", **about,
+    )  # fmt: skip
+    scores = {"clip_score": clip, "retrieval": retrieval}
+    if ceiling > floor:
+        part, least, most = ((each - floor) / (ceiling - floor) for each in (share, low, high))
+        scores["of_the_way"] = Score(
+            "retrieval, of the way from floor to ceiling", part, low=least, high=most,
+            interval="95 % over prompts (Wilson), floor and ceiling taken as known", **about,
+        )  # fmt: skip
+    return scores
+
+
+def near_copies(drawn: Tensor, real: Tensor, train: CaptionedImages) -> Score:
+    """The share of pictures `[N, 3, S, S]` nearer to a training picture than 99 % of unseen real
+    ones are (`metrics.near_copies`)."""
+    seen = torch.cat([thumbnails(part / 255) for part in train.images.split(512)])
+    ratios = {name: copy_ratios(thumbnails(x), seen)[0] for name, x in
+              (("drawn", drawn), ("real", real))}  # fmt: skip
+    return Score(
+        "near copies of training images", share_near(ratios["drawn"], ratios["real"]),
+        samples=len(drawn), floor=share_near(ratios["real"], ratios["real"]),
+        reference=f"{len(train):,} photographs of {train.title}", note="by pixels",
+    )  # fmt: skip
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return frechet_distance(Moments.of(a.double()), Moments.of(b.double()))
+
+
+def _by_inception(
+    inception: Inception, drawn: Tensor, real: Tensor, others: Tensor, against: str
+) -> dict[str, Score]:
+    about: dict[str, Any] = {
+        "samples": len(drawn), "features": inception.features.name,
+        "features_sha256": inception.sha256, "resize": inception.features.resize,
+    }  # fmt: skip
+    seen = {name: inception.seen(x) for name, x in
+            (("drawn", drawn), ("real", real), ("train", others))}  # fmt: skip
+    values = {}
+    for name in ("drawn", "real"):
+        score = InceptionScore(len(drawn), splits=1)
+        score.update(seen[name][1])
+        values[name] = score.compute()[0]
+    return {
+        "fid": Score(
+            "FID", _distance(seen["drawn"][0], seen["real"][0]), reference=against,
+            floor=_distance(seen["train"][0], seen["real"][0]), **about,
+        ),
+        "inception": Score("Inception Score", values["drawn"], ceiling=values["real"], **about),
+    }  # fmt: skip
