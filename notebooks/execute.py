@@ -1,7 +1,8 @@
 """Run notebooks and store their outputs: `python notebooks/execute.py NOTEBOOK …`.
 
 The profile is `T2I_PROFILE`, laptop by default. What depends on the moment of the run (times of
-execution, versions of the kernel) is not stored, and a progress bar is stored as its last line.
+execution, versions of the kernel) is not stored, and a progress bar is stored as its last line. Of
+a widget its still picture is stored; the figure that follows a training is not.
 """
 
 import sys
@@ -10,6 +11,22 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+VIEW = "application/vnd.jupyter.widget-view+json"  # of a widget, which nothing answers for later
+
+
+def stored(outputs: list) -> list:
+    """The outputs of a cell that still mean something when the kernel is gone."""
+    kept = []
+    for output in outputs:
+        if output.get("metadata", {}).get("t2i_live"):
+            continue
+        if "data" in output:
+            output["data"].pop(VIEW, None)
+            if not output["data"]:
+                continue
+        kept.append(output)
+    return kept
 
 
 def execute(path: Path) -> None:
@@ -24,6 +41,9 @@ def execute(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = stored(cell.outputs)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

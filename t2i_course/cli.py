@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from t2i_course import __version__
-from t2i_course.errors import T2IError, unknown
-from t2i_course.places import data_root, picture, runs_root, shown
+from t2i_course import __version__, cli_course, cli_data, cli_paper, cli_teach
+from t2i_course.errors import T2IError
+from t2i_course.places import picture, runs_root, shown
 from t2i_course.recipes import RECIPES
 
 FOLDERS = """
 \b
 T2I_DATA     where data is looked for (a cache folder in the home by default)
+T2I_CACHE    where what is made of data is kept (a cache folder in the home by default)
 T2I_RUNS     where runs are kept (the folder runs of the current one by default)
 T2I_PROFILE  smoke, laptop (the default) or gpu: how big a run is
 T2I_STAND_IN 1 to use the package's drawn garments in place of FashionMNIST
@@ -72,7 +73,12 @@ def _recipe_help() -> str:
 @click.option(
     "--run", type=click.Path(path_type=Path), help="The run's folder; by default runs/NAME."
 )
-@click.option("--data", "source", help="fashion, sketches or shapes, in place of the recipe's.")
+@click.option(
+    "--data", "source", help="fashion, sketches, shapes, coco, coco:0.1 or a folder with captions, "
+    "in place of the recipe's.",
+)  # fmt: skip
+@click.option("--text", help="What reads the captions, such as clip-tiny; see `t2i data`.")
+@click.option("--augment", help="How photographs are varied: flip,crop=0.7,jitter=0.2 or none.")
 @click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option("--steps", type=click.IntRange(1), help="In place of the recipe's epochs.")
 @click.option(
@@ -92,7 +98,8 @@ def _recipe_help() -> str:
 )
 def train(
     name: str, run: Path | None, source: str | None, epochs: int | None, steps: int | None,
-    minutes: float | None, seed: int, changes: tuple[str, ...], **training: Any,
+    minutes: float | None, seed: int, changes: tuple[str, ...], text: str | None,
+    augment: str | None, **training: Any,
 ) -> None:  # fmt: skip
     """Train the recipe NAME, or go on with it where it was stopped.
 
@@ -105,30 +112,35 @@ def train(
     \b
         t2i train cvae-fashion
         t2i train cvae-fashion --set latent_dim=2 --epochs 12 --run runs/cvae-2
+        t2i train clip-photos --data flickr8k
+        t2i train diffusion-photos --data flickr8k --text clip-photos
     """
     from t2i_course import recipes, runs
+    from t2i_course.data import augment as augmenting
     from t2i_course.data import fashion
     from t2i_course.training import engine
 
     recipe = recipes.recipe(name)
     if source is None and recipe.data == "fashion":
         source = fashion.asked_for()
-    data = runs.load_data(source or recipe.data, "train")
+    changed = dict(map(_setting, changes))
+    varied = augmenting.parse(recipe.augment if augment is None else augment)
+    data = runs.load_data(source or recipe.data, "train", recipes.side(recipe, changed))
+    reader = runs.reader_for(recipe, data, text)
     if source is not None and data.name != recipe.data:
         click.echo(f"Data: {data.title}.")
     chosen = {key: value for key, value in training.items() if value is not None}
     model, settings = recipes.prepare(
         recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
-        settings=dict(map(_setting, changes)), **chosen,
+        settings={**runs.sizes_for(recipe, data, reader), **changed}, **chosen,
     )  # fmt: skip
-    data = runs.data_for(model, data)
+    data = runs.data_for(model, data, reader, varied)
     folder = run or runs_root() / name
     runs.note(folder, recipe=name, source=data.name, command=shlex.join(["t2i", *sys.argv[1:]]))
     result = engine.train(model, data, settings, folder)
     if not result.finished:
         sys.exit(130)
-    what = "`t2i ship" if recipe.family in ("classifier", "clip", "scene-reader") else "`t2i sample"
-    click.echo(f"Trained: {shown(folder)}. Go on with {what} {shown(folder)}`.")
+    click.echo(f"Trained: {shown(folder)}. Go on with `{runs.next_command(folder)}`.")
 
 
 def _setting(change: str) -> tuple[str, Any]:
@@ -206,10 +218,11 @@ def _sample_text(
 
     texts = prompting.read_prompts(file) if file is not None else [prompt or ""]
     family = runs.load_family(run)
-    clip = runs.load_clip(run)
+    clip = runs.load_text(run)
     for word in dict.fromkeys(word for text in texts for word in clip.unknown_words(text)):
         click.echo(f"{clip.name} never saw the word {word!r}: it spells it, and guesses.", err=True)
     settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
+    drawings = runs.draws_shapes(run)  # which the exact reader reads
     if file is None:
         where = picture(out or Path("samples.png"))
     else:
@@ -218,48 +231,54 @@ def _sample_text(
         family, clip, texts, count=count, seed=seed, settings=settings, cleaned=clean
     )
     if file is None:
-        verdict = prompting.said(images[0, 0], texts[0])
+        verdict = prompting.said(images[0, 0], texts[0]) if drawings else ""
         prompting.write_picture(images[0], where)
         click.echo(f"Drawn: {where}" + (f" (the exact reader: {verdict})" if verdict else ""))
     else:
-        prompting.write_folder(images, texts, where)
+        prompting.write_folder(images, texts, where, verdicts=drawings)
         click.echo(f"Drawn: {len(texts)} prompts, in {where}")
 
 
 @cli.command()
 @click.argument("run")
-@click.option("--data", "source", help="fashion or sketches; by default what RUN was trained on.")
+@click.option("--data", "source", help="By default what RUN was trained on.")
 @click.option("--samples", default=10_000, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="Of the samples.")
+@click.option(
+    "--judge", default="clip-judge", show_default=True,
+    help="Of photographs: a CLIP that did not condition RUN.",
+)  # fmt: skip
 @SAMPLING
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write the scores as JSON.")
 def evaluate(
-    run: str,
-    source: str | None,
-    samples: int,
-    seed: int,
-    changes: tuple[str, ...],
+    run: str, source: str | None, samples: int, seed: int, judge: str, changes: tuple[str, ...],
     out: Path | None,
-) -> None:
+) -> None:  # fmt: skip
     """Score RUN (a run's folder or a shipped model), each score with its floor or ceiling.
 
     Fréchet distance, KID, Inception Score, precision and recall in the features of a shipped
     classifier, class accuracy, near copies of training images and near duplicates, and the negative
-    ELBO where the model has one. The scores also go to evaluation.json in the run's folder.
+    ELBO where the model has one. A model of photographs: Fréchet distance, CLIP score, and how
+    often a picture's caption is found among 100, by the CLIP --judge; a model of drawn shapes: what
+    the readers say. The scores also go to evaluation.json in the run's folder.
     """
-    from t2i_course import evaluation, runs
+    from t2i_course import evaluation, runs, text_evaluation
     from t2i_course.data import fashion
 
     family = runs.load_family(run)
-    if source is None:
-        source = runs.trained_on(run)
-    train_set, test = (fashion.load(split, source) for split in ("train", "test"))
-    judge = runs.load_judge(source)
+    source = source or runs.trained_on(run)
     settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
-    result = evaluation.evaluate(
-        family, judge, train_set, test,
-        samples=samples, seed=seed, settings=settings, progress=True,
-    )  # fmt: skip
+    result: Any
+    if runs.reads(run):
+        result = text_evaluation.evaluate_run(
+            run, family, source, judge, samples, seed=seed, settings=settings
+        )
+    else:
+        train_set, test = (fashion.load(split, source) for split in ("train", "test"))
+        result = evaluation.evaluate(
+            family, runs.load_judge(source), train_set, test,
+            samples=samples, seed=seed, settings=settings, progress=True,
+        )  # fmt: skip
     for score in result.scores.values():
         click.echo(str(score))
     out = out or (Path(run) / "evaluation.json" if Path(run).is_dir() else None)
@@ -305,66 +324,6 @@ def compare(source: str, out: Path | None, **how: Any) -> None:
     click.echo(f"The report: {shown(path)}")
 
 
-@cli.command()
-@click.argument("name", required=False)
-@click.option("--split", help="Of COCO: train, or val (the default).")
-@click.option("--fraction", type=float, help="Of COCO's split, such as 0.1; by default all of it.")
-@click.option("--size", type=int, help="Scale COCO's images to this shorter side as they arrive.")
-@click.option("--png", is_flag=True, help="Keep scaled images without loss.")
-@click.option("--archive", is_flag=True, help="Fetch COCO's split in one file, 0.8 or 18 GB.")
-@click.option("--seed", type=int, help="Of the fraction; 0 by default.")
-@click.option("--workers", type=int, help="Images fetched at the same time; 16 by default.")
-def data(name: str | None, workers: int | None, **how: Any) -> None:
-    """Say what data is there, or fetch and check the data NAME (fashion or coco).
-
-    Interrupted, the same command goes on. Example:
-
-    \b
-        t2i data coco --split val --fraction 0.1 --size 64
-    """
-    from t2i_course.data import coco, fashion
-
-    chosen = {key: value for key, value in how.items() if value not in (None, False)}
-    if name is None:
-        wrong = fashion.problem()
-        click.echo(f"Data is looked for in {data_root()}.")
-        click.echo(f"fashion   {'whole' if wrong is None else f'{wrong} {fashion.MEND}.'}")
-        click.echo(f"coco      {coco.status()}")
-        click.echo("sketches  drawn by the package whenever they are asked for")
-        return
-    if name not in ("fashion", "coco"):
-        raise unknown("data to fetch", name, ("fashion", "coco"))
-    if name == "coco":
-        from t2i_course.data import coco_download
-        from t2i_course.data.fetching import Fetching
-
-        fetching = Fetching() if workers is None else Fetching(workers=workers)
-        try:
-            click.echo(coco_download.download(chosen.pop("split", "val"), **chosen, how=fetching))
-        except KeyboardInterrupt:
-            click.echo("Stopped. What has come is kept: the same command goes on.", err=True)
-            sys.exit(130)
-        return
-    if chosen or workers is not None:
-        raise T2IError("FashionMNIST comes whole: `t2i data fashion` takes no options.")
-    click.echo(f"FashionMNIST is whole, in {fashion.download()}.")
-
-
-@cli.command()
-def doctor() -> None:
-    """Say what this machine has, what is missing, and the mend for each.
-
-    Exit code 1 if something must be mended before the course can run.
-    """
-    from t2i_course.doctor import examine
-
-    findings = examine()
-    for finding in findings:
-        click.echo(str(finding))
-    if any(finding.fatal for finding in findings):
-        sys.exit(1)
-
-
 @cli.command(hidden=True)
 @click.argument("run")
 @click.argument("name")
@@ -375,6 +334,13 @@ def ship(run: str, name: str, tolerance: float) -> None:
 
     click.echo(f"Shipped: {shipping.ship(Path(run), name, tolerance)}")
 
+
+cli.add_command(cli_data.data)
+cli.add_command(cli_paper.paper)
+cli.add_command(cli_course.doctor)
+cli.add_command(cli_course.copy_course)
+cli.add_command(cli_teach.release)
+cli.add_command(cli_teach.grade)
 
 if __name__ == "__main__":
     main()

@@ -260,7 +260,12 @@ class RowGenerator:
 
 
 class Data(Protocol):
-    """Images with their conditions, by index: what the engine trains on."""
+    """Images with their conditions, by index: what the engine trains on.
+
+    Two more methods are used where there are any, by data that is not held in memory:
+    `order(seed, epoch)` gives the order in which an epoch shows the images, int64 `[N]`, in place
+    of one that is drawn; `ahead(index)` says which are wanted next, so that they can be fetched.
+    """
 
     @property
     def name(self) -> str: ...
@@ -374,6 +379,7 @@ class TextEncoder:
         dim: D of the conditions' vectors.
         token_dim: D_tok of their tokens; 0 for an encoder that gives none.
         function: captions to their conditions, all present.
+        source: by which it is found again, if not by its name: see `runs.load_text`.
     """
 
     name: str
@@ -381,6 +387,7 @@ class TextEncoder:
     dim: int
     token_dim: int
     function: Callable[[list[str]], Condition] = field(repr=False)
+    source: str = ""
 
     def __call__(self, captions: list[str]) -> Condition:
         condition = self.function(captions)

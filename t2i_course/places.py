@@ -12,6 +12,12 @@ def data_root() -> Path:
     return Path(os.environ.get("T2I_DATA") or Path.home() / ".cache" / "t2i-course")
 
 
+def cache_root() -> Path:
+    """Where what is made of data is kept, such as captions' embeddings: `T2I_CACHE`, or a cache
+    folder in the home."""
+    return Path(os.environ.get("T2I_CACHE") or Path.home() / ".cache" / "t2i-course")
+
+
 def shown(path: Path) -> str:
     """The path as a command shows it: from the current folder, where it is inside."""
     whole, here = path.resolve(), Path.cwd()

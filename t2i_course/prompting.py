@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from t2i_course import alignment
-from t2i_course.conditioning.clip import Clip
+from t2i_course.conditioning.text import TextModel
 from t2i_course.contract import Family, Settings, T2IError, require, write_whole
 from t2i_course.data.captions import clean
 from t2i_course.data.parsing import parse
@@ -39,7 +39,7 @@ def read_prompts(path: Path) -> list[str]:
 
 def draw(
     family: Family,
-    clip: Clip,
+    clip: TextModel,
     prompts: Sequence[str],
     *,
     count: int = 1,
@@ -99,9 +99,10 @@ def write_picture(images: Tensor, out: Path) -> Path:
     return out
 
 
-def write_folder(images: Tensor, prompts: Sequence[str], out: Path) -> Path:
+def write_folder(images: Tensor, prompts: Sequence[str], out: Path, verdicts: bool = True) -> Path:
     """Write each prompt's pictures `[P, N, 3, H, W]` into the folder `out`, as 001.png and so on,
-    and prompts.csv: file, prompt and the exact reader's verdict on its first picture.
+    and prompts.csv: file, prompt and the exact reader's verdict on its first picture; none without
+    `verdicts`, for photographs.
 
     The list is written last: where it is, all pictures are.
     """
@@ -112,6 +113,6 @@ def write_folder(images: Tensor, prompts: Sequence[str], out: Path) -> Path:
     for number, (some, prompt) in enumerate(zip(images, prompts, strict=True), start=1):
         name = f"{number:0{digits}}.png"
         write_picture(some, out / name)
-        rows.writerow([name, prompt, said(some[0], prompt)])
+        rows.writerow([name, prompt, said(some[0], prompt) if verdicts else ""])
     write_whole(out / "prompts.csv", table.getvalue())
     return out

@@ -19,12 +19,16 @@ class Recipe:
     Args:
         about: one line for the command line's help.
         family: its name in `models.FAMILIES`.
-        data: "fashion", "sketches", "shapes", "shapes-64" or "scenes".
+        data: "fashion", "sketches", "shapes", "shapes-64", "scenes", or photographs: "coco",
+            "coco:0.1" (a fraction), or what else `data.photos.load` takes.
         epochs: of that data; the smoke profile does a few steps instead.
         settings: of the model, where they differ from its defaults.
         optimizer: of the model's networks, where it differs from the defaults.
         batch_size, precision, ema: see `TrainSettings`.
         sampling: how it is drawn from, where that differs from the family's defaults.
+        text: the text model, for data with captions: see `texts.load`. The sizes of its conditions
+            go before `settings`.
+        augment: how training pictures are varied: see `data.augment.parse`.
     """
 
     about: str
@@ -37,6 +41,8 @@ class Recipe:
     precision: str = "fp32"
     ema: float = 0.0
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    text: str = "clip-tiny"
+    augment: str = "none"
 
 
 ADAM = {"lr": 1e-3}
@@ -87,7 +93,8 @@ RECIPES = {
     "diffusion-shapes": Recipe(
         "draws shapes from a sentence: a U-Net that reads the tokens of `tiny`",
         "diffusion", "shapes", 15,
-        {"image_shape": (3, 32, 32), "condition_dim": 128, "token_dim": 128, "shift": 3.0},
+        {"image_shape": (3, 32, 32), "widths": (96, 128), "condition_dim": 128, "token_dim": 128,
+         "shift": 3.0},
         {"lr": 2e-3, "betas": (0.9, 0.99), "muon": 5e-3, "schedule": "cosine", "warmup": 50,
          "clip": 1.0},
         batch_size=64, precision="auto", ema=0.999,
@@ -122,6 +129,47 @@ RECIPES = {
         "the second opinion on drawn shapes: finds things, and says what they are",
         "scene-reader", "scenes", 3, {}, READER, batch_size=64, precision="bf16",
     ),
+    "clip-photos": Recipe(
+        "a CLIP of captioned photographs, by notebook 08's code", "clip", "coco", 20, {},
+        {**CLIP, "weight_decay": 0.2}, precision="auto", augment="flip,crop=0.6",
+    ),
+    "clip-judge": Recipe(
+        "another one, built otherwise, to judge what models draw that the first conditioned",
+        "clip", "coco", 20,
+        {"width": 12, "blocks": (1, 2, 2, 1), "text_layers": 2, "embed_dim": 96, "head_width": 32},
+        {**CLIP, "weight_decay": 0.2}, precision="auto", augment="flip,crop=0.6",
+    ),
+    "diffusion-photos": Recipe(
+        "draws photographs of 64 pixels from a sentence: a U-Net on patches that reads the tokens",
+        "diffusion", "coco", 40,
+        {"image_shape": (3, 64, 64), "patch": 4, "widths": (96, 192), "condition_dim": 128,
+         "token_dim": 128, "shift": 2.0},
+        {"lr": 2e-3, "betas": (0.9, 0.99), "muon": 5e-3, "schedule": "cosine", "warmup": 100,
+         "clip": 1.0},
+        batch_size=64, precision="auto", ema=0.999,
+        sampling={"w": 3.0, "steps": 20, "precision": "bf16"},
+        text="clip-photos", augment="flip",
+    ),
+    "gan-photos": Recipe(
+        "the same by a GAN that also learns which photograph a sentence does not describe",
+        "gan", "coco", 40,
+        {"image_shape": (3, 64, 64), "condition_dim": 128, "latent_dim": 128, "gamma": 1.0,
+         "mismatched": 0.5},
+        {"lr": 1e-3, "betas": (0.0, 0.99), "schedule": "cosine"},
+        batch_size=32, precision="auto", ema=0.999, text="clip-photos", augment="flip",
+    ),
+    "cvae-photos": Recipe(
+        "the same by the CVAE with convolutions", "conv-cvae", "coco", 60,
+        {"image_shape": (3, 64, 64), "condition_dim": 128, "latent_dim": 128, "hidden": 256},
+        {"lr": 2e-3, "muon": 4e-3, "schedule": "cosine", "warmup": 100},
+        batch_size=64, precision="auto", text="clip-photos", augment="flip",
+    ),
+    "paper-cvae-coco": Recipe(
+        "the second paper's long-text CVAE on a tenth of COCO: 20 epochs at 224 pixels",
+        "text-cvae", "coco:0.1", 20,
+        {"image_shape": (3, 224, 224), "latent_dim": 128, "condition_dim": 512},
+        {"lr": 1e-4}, batch_size=64, precision="auto", text="ViT-B-32/openai",
+    ),
 }  # fmt: skip
 
 
@@ -130,6 +178,18 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def side(recipe: Recipe, changes: Mapping[str, Any]) -> int | None:
+    """How many pixels a side the recipe's model takes, with these changes of its settings; None
+    where they do not say."""
+    settings = {**recipe.settings, **changes}
+    if recipe.family == "clip":
+        value = settings.get("image_size", 64)
+    else:
+        shape = settings.get("image_shape")
+        value = shape[1] if isinstance(shape, list | tuple) and len(shape) == 3 else None
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def prepare(

@@ -1,15 +1,19 @@
 """From a name or a folder to a trained model: runs on disk and the weights that ship (`zoo/`)."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2i_course import models, profiles
+from t2i_course import models, profiles, texts
 from t2i_course.conditioning import clip
-from t2i_course.conditioning.cache import remembered
+from t2i_course.conditioning.cache import cached, remembered
+from t2i_course.conditioning.keywords import words_of
+from t2i_course.conditioning.text import TextModel
+from t2i_course.conditioning.tokenizer import pieces_of
 from t2i_course.contract import (
     Data,
     Family,
@@ -21,20 +25,24 @@ from t2i_course.contract import (
     unknown,
     write_whole,
 )
-from t2i_course.data import drawn, fashion
+from t2i_course.data import augment, drawn, fashion, photos
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.data.scenes import NAME, DrawnScenes, scenes
+from t2i_course.data.shards import ShardedImages
 from t2i_course.models.contrastive import TinyClip, pairs
 from t2i_course.models.judges import Classifier
 from t2i_course.models.scene_reader import SceneReader
-from t2i_course.places import runs_root
-from t2i_course.recipes import RECIPES
+from t2i_course.places import runs_root, shown
+from t2i_course.recipes import RECIPES, Recipe
 from t2i_course.training import checkpoints, checks, engine
 from t2i_course.training.engine import Run
 from t2i_course.training.settings import TrainSettings
 
 ZOO = Path(__file__).parent / "zoo"
+Images = LabelledImages | CaptionedImages | ShardedImages | DrawnScenes
+TWICE = 2  # so often a word must be written in captions for a CLIP to have it
+WHERE = ("source", "encoder_source")  # of a card: where data was found, not which it is
 
 
 def zoo_names() -> list[str]:
@@ -89,9 +97,13 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     return model
 
 
-def load_data(source: str, split: str) -> LabelledImages | CaptionedImages | DrawnScenes:
+def load_data(source: str, split: str, size: int | None = None) -> Images:
     """The images of `source` ("fashion", "sketches", "shapes" or "shapes-64") and `split`, or those
-    of "scenes", which are of the splits that `data.scenes.MIX` names.
+    of "scenes", which are of the splits that `data.scenes.MIX` names, or photographs with captions:
+    see `data.photos.load`.
+
+    Args:
+        size: pixels of a side, of photographs; 64 by default.
 
     Raises:
         T2IError: if there is no such data, or it is not on this machine.
@@ -99,47 +111,148 @@ def load_data(source: str, split: str) -> LabelledImages | CaptionedImages | Dra
     if source == NAME:
         return scenes(profiles.current().pick(smoke=0.05, laptop=1.0, gpu=1.0))
     if source in drawn.SOURCES:
-        count = profiles.current().pick(smoke=2_000, laptop=drawn.COUNT, gpu=drawn.COUNT)
-        return drawn.shapes(split, count, source)
-    if source not in fashion.SOURCES:
-        raise unknown("data", source, (*fashion.SOURCES, *drawn.SOURCES, NAME))
-    return fashion.load(split, source)
+        share = profiles.current().pick(smoke=0.05, laptop=1.0, gpu=1.0)
+        return drawn.mixed(split, share, source)
+    if source in fashion.SOURCES:
+        return fashion.load(split, source)
+    if photos.known(source):
+        return photos.load(source, split, size or photos.SIZE)
+    if Path(source).name != source:
+        raise T2IError(
+            f"There is no folder {source}: give the path of one with images and their captions."
+        )
+    raise unknown("data", source, (*fashion.SOURCES, *drawn.SOURCES, NAME, *photos.names()))
+
+
+def reader_for(recipe: Recipe, data: Images, text: str | None = None) -> TextModel | None:
+    """The text model that a recipe's model is conditioned by on this data, or the one that `text`
+    names (see `texts.load`); None where there is nothing to be read, or the model learns to read.
+
+    Raises:
+        T2IError: if there is no such text model, or no use for one.
+    """
+    captioned = isinstance(data, CaptionedImages | ShardedImages)
+    if captioned and recipe.family != TinyClip.name:
+        assert isinstance(data, CaptionedImages | ShardedImages)
+        return texts.load(text or recipe.text, data.all_captions())
+    why = "a CLIP learns to read by itself" if captioned else f"{data.name!r} has no captions"
+    require(text is None, f"There is no use for --text {text}: {why}.")
+    return None
+
+
+def sizes_for(recipe: Recipe, data: Images, reader: TextModel | None) -> dict[str, Any]:
+    """The settings of a recipe's model that follow from its data and its text model: how large
+    conditions are, and which words a CLIP of photographs has of its own."""
+    if not isinstance(data, CaptionedImages | ShardedImages):
+        return {}
+    if recipe.family == TinyClip.name:
+        counts = Counter(word for text in data.all_captions() for word in words_of(text))
+        often = [word for word, n in counts.items() if n >= TWICE]
+        return {} if data.name in drawn.SOURCES else {"pieces": pieces_of(often)}
+    if reader is None:
+        return {}
+    sizes = {"condition_dim": reader.dim}
+    if recipe.settings.get("token_dim", 0) > 0:
+        sizes["token_dim"] = reader.token_dim
+    return sizes
+
+
+# Of 16 captions of a drawn picture that a model learns to draw from, how many are its first, which
+# says everything: after a short one many pictures are right, and little is learned from each.
+SAYS_ALL = 12
 
 
 def data_for(
-    model: Trainable, data: LabelledImages | CaptionedImages | DrawnScenes
-) -> LabelledImages | CaptionedImages | DrawnScenes:
-    """The same data with the conditions that the model is trained on."""
+    model: Trainable,
+    data: Images,
+    reader: TextModel | None = None,
+    augmentation: augment.Augmentation | None = None,
+) -> Images:
+    """The same data with the conditions that the model is trained on.
+
+    Args:
+        reader: what makes them of captions; by default `tiny`. What it makes of photographs'
+            captions is kept on disk (`conditioning.cache`), that of drawn ones in memory.
+        augmentation: how pictures are varied; None for not at all.
+
+    Raises:
+        T2IError: for data that is none for this model.
+    """
     require(
         isinstance(model, SceneReader) == isinstance(data, DrawnScenes),
         f"A {model.name} cannot be trained on {data.name!r}: scenes are for the scene reader, and "
         "nothing else is.",
     )
-    if isinstance(model, TinyClip):
+    if not isinstance(data, CaptionedImages | ShardedImages):
         require(
-            isinstance(data, CaptionedImages),
-            f"A CLIP learns from captions, and {data.name!r} has none: train it on shapes.",
+            not isinstance(model, TinyClip),
+            f"A CLIP learns from captions, and {data.name!r} has none: train it on shapes or on "
+            "photographs.",
         )
+        require(
+            augmentation is None and reader is None,
+            f"{data.name!r} has no captions, so there is no text to encode, and its pictures are "
+            "not varied: leave out --text and --augment.",
+        )
+        return data
+    if isinstance(model, Family):
+        require(
+            tuple(model.image_shape) == tuple(data.image_shape),
+            f"This {model.name} draws images {list(model.image_shape)}, and those of {data.name!r} "
+            f"are {list(data.image_shape)}: choose another recipe, or --set image_shape.",
+        )
+    if augmentation is not None:
+        data = replace(data, augmentation=augmentation)
+    if isinstance(model, TinyClip):
+        # What is drawn is described in full by the first caption; people's are all alike in that.
+        return pairs(data, model.tokenizer, full=4 if data.name in drawn.SOURCES else 1)
+    encoder = (reader or clip.load()).encoder_for(model.settings)
+    if data.name in drawn.SOURCES:
         assert isinstance(data, CaptionedImages)
-        return pairs(data, model.tokenizer)
-    if isinstance(data, CaptionedImages):
-        return replace(data, encoder=remembered(clip.load().encoder_for(model.settings)))
-    return data
+        return replace(data, encoder=remembered(encoder)).weighted(SAYS_ALL)
+    if reader is not None and not reader.costly:
+        return replace(data, encoder=encoder)
+    kept = cached(encoder, captions=data.all_captions(), progress=checks.main_process())
+    return replace(data, encoder=kept)
+
+
+def reads(name: str | Path) -> bool:
+    """Whether a model (see `find`) was trained on captions."""
+    return bool(checkpoints.read_json(find(name), "config.json").get("data", {}).get("encoder"))
+
+
+def load_text(name: str | Path) -> TextModel:
+    """The text model whose words a model (see `find`) was trained on.
+
+    Raises:
+        T2IError: for a model that is not conditioned on text, or if its text model is not there any
+            more or is another one now.
+    """
+    folder = find(name)
+    data = checkpoints.read_json(folder, "config.json").get("data", {})
+    encoder, source = data.get("encoder"), data.get("encoder_source")
+    require(
+        isinstance(encoder, str) and encoder != "ids",
+        f"{name} does not read prompts: it was trained on labels. Draw from it without --prompt.",
+    )
+    reader = texts.load(str(source or encoder))
+    require(
+        source is None or reader.sha256 == data.get("encoder_sha256"),
+        f"{name} was trained on what {encoder} made of captions, and what is now found as "
+        f"{str(source)[:80]!r} has other weights: put back the one that it was, or train again.",
+    )
+    return reader
 
 
 def load_clip(name: str | Path) -> clip.Clip:
-    """The CLIP whose words a model (see `find`) was trained on.
-
-    Raises:
-        T2IError: for a model that is not conditioned on text.
-    """
-    folder = find(name)
-    encoder = checkpoints.read_json(folder, "config.json").get("data", {}).get("encoder")
+    """As `load_text`, for a model whose text model is a CLIP; `T2IError` for another."""
+    reader = load_text(name)
     require(
-        isinstance(encoder, str) and encoder.startswith("clip-"),
-        f"{name} does not read prompts: it was trained on labels. Draw from it without --prompt.",
+        isinstance(reader, clip.Clip),
+        f"{name} reads captions by {reader.name}, which is no CLIP and cannot look at pictures.",
     )
-    return clip.load(str(encoder).removeprefix("clip-"))
+    assert isinstance(reader, clip.Clip)
+    return reader
 
 
 def card(name: str | Path) -> dict[str, Any]:
@@ -148,13 +261,19 @@ def card(name: str | Path) -> dict[str, Any]:
 
 
 def trained_on(name: str | Path) -> str:
-    """The name of the data that a model (see `find`) was trained on, such as "fashion"."""
+    """The data that a model (see `find`) was trained on, as `load_data` takes it: a name such as
+    "fashion", or a path."""
     folder = find(name)
     data = checkpoints.read_json(folder, "config.json").get("data")
     if not isinstance(data, dict) or "name" not in data:
         path = folder / "config.json"
         raise T2IError(f"{path} does not say which data the model was trained on.")
-    return str(data["name"])
+    return str(data.get("source") or data["name"])
+
+
+def draws_shapes(name: str | Path) -> bool:
+    """Whether a model (see `find`) was trained on drawn shapes, and not on photographs."""
+    return trained_on(name) in drawn.SOURCES
 
 
 def load_judge(data: str) -> Classifier:
@@ -186,7 +305,8 @@ def train(
         f"{type(family).__name__} is not one of the package's families, so its run could not be "
         "loaded again. Train it with engine.train(family, data, settings), which keeps no folder.",
     )
-    key = [family.name, family.seed, family.settings.to_dict(), settings.to_dict(), data.card()]
+    card = {key: value for key, value in data.card().items() if key not in WHERE}
+    key = [family.name, family.seed, family.settings.to_dict(), settings.to_dict(), card]
     digest = f"{seed_of(json.dumps(key, sort_keys=True)):016x}"[-8:]
     folder = runs_root() / f"{name}-{digest}"
     return engine.train(family, data, settings, folder, progress=progress)
@@ -200,6 +320,19 @@ def sampling_settings(name: str | Path, family: Family, changes: Mapping[str, An
     """
     recipe = RECIPES.get(noted(Path(name)).get("recipe", str(name)))
     return family.sampling_type.from_dict({**(recipe.sampling if recipe else {}), **changes})
+
+
+def next_command(run: Path) -> str:
+    """What one does with a run that has just ended."""
+    config, folder = checkpoints.read_json(find(run), "config.json"), shown(run)
+    family, data = models.FAMILIES[config["family"]["name"]], config["data"]
+    if not issubclass(family, Family):
+        photographs = family is TinyClip and data["name"] not in drawn.SOURCES
+        return (
+            f"t2i train diffusion-photos --text {folder}" if photographs else f"t2i ship {folder}"
+        )
+    prompt = ' --prompt "…"' if "encoder" in data and data["name"] not in drawn.SOURCES else ""
+    return f"t2i sample {folder}{prompt}"
 
 
 def note(run: Path, **values: Any) -> None:

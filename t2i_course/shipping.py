@@ -57,6 +57,10 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     """
     source = runs.find(run)
     config = checkpoints.read_json(source, "config.json")
+    require(
+        "source" not in config["data"],
+        f"{run} was trained on photographs ({config['data']['name']}): no such model ships.",
+    )
     model = runs.load(run)
     data = runs.trained_on(run)
     if isinstance(model, TinyClip):

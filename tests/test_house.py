@@ -104,7 +104,7 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("t2i_course", []), ("tests", ["test"]), ("notebooks", ["test"]), ("benchmarks", ["bench"])],
+    [("t2i_course", []), ("tests", ["test", "browser"]), ("notebooks", ["test"]), ("benchmarks", ["bench"])],
 )
 def test_what_is_imported_is_declared(folder, extras):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -19,7 +19,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
+from tqdm import tqdm
 
 from t2i_course.contract import Condition, T2IError, TextEncoder, require
-from t2i_course.places import data_root
+from t2i_course.places import cache_root
 
 ENCODED = 8192  # captions in a shard at most, and lost by a kill at most
 SMALL, MANY = 4_000_000, 16  # so many shards, each of fewer bytes, are made one
@@ -37,19 +39,27 @@ READ = 512  # rows whose pages are held: Linux maps 64 KB round each row that is
 STALE = 3600  # seconds after which a file aside is a killed writer's
 
 
-def cached(encoder: TextEncoder, root: Path | None = None) -> TextEncoder:
+def cached(
+    encoder: TextEncoder,
+    root: Path | None = None,
+    captions: Iterable[str] = (),
+    progress: bool = False,
+) -> TextEncoder:
     """The same encoder, its conditions kept on disk; those it gives are on the CPU.
 
     Args:
         encoder: with tokens (`token_dim` above 0) these are kept too, each caption's cut to its
             length: some forty times the space of the vector alone.
-        root: by default the folder `embeddings` beside the data.
+        root: by default the folder `embeddings` of `places.cache_root`.
+        captions: those that will be wanted: what is missing of them is computed now.
+        progress: show a bar while they are.
 
     Raises:
-        T2IError: later, if the folder cannot be written or a shard in it is damaged.
+        T2IError: if the folder cannot be written or a shard in it is damaged.
     """
-    cache = Cache(folder_of(encoder, root or data_root() / "embeddings"), encoder)
-    return TextEncoder(encoder.name, encoder.sha256, encoder.dim, encoder.token_dim, cache)
+    cache = Cache(folder_of(encoder, root or cache_root() / "embeddings"), encoder)
+    cache.fill(captions, progress)
+    return replace(encoder, function=cache)
 
 
 def remembered(encoder: TextEncoder) -> TextEncoder:
@@ -76,9 +86,7 @@ def remembered(encoder: TextEncoder) -> TextEncoder:
         mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
         return Condition(condition.present, condition.vector, padded.float(), mask)
 
-    return TextEncoder(
-        encoder.name, encoder.sha256, encoder.dim, encoder.token_dim, conditions
-    )  # fmt: skip
+    return replace(encoder, function=conditions)
 
 
 def folder_of(encoder: TextEncoder, root: Path) -> Path:
@@ -120,6 +128,36 @@ class Cache:
             else:  # another writer may have it; or a listing missed a shard that was just replaced
                 self._refresh()
         raise T2IError(f"What is written to {self.folder} does not stay there: choose another.")
+
+    def fill(self, captions: Iterable[str], progress: bool = False) -> None:
+        """Compute and keep what is missing of these captions; of several processes that want to,
+        one does at a time."""
+        every = list(dict.fromkeys(captions))
+        if not every or not (self._find(keys_of(every))[0] < 0).any():
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".filling")
+            lock.acquire()
+        except OSError as error:
+            raise T2IError(
+                f"Embeddings cannot be kept in {self.folder} ({error}). Set T2I_CACHE to a folder "
+                "that can be written to."
+            ) from error
+        try:
+            self._refresh()
+            missing = [every[i] for i in np.flatnonzero(self._find(keys_of(every))[0] < 0)]
+            with tqdm(
+                total=len(missing), desc=f"encode by {self.encoder.name}", unit="caption",
+                disable=not progress or len(missing) < ENCODED, mininterval=1,
+            ) as bar:  # fmt: skip
+                step = ENCODED // 4 if self.encoder.token_dim else ENCODED  # tokens take memory
+                for first in range(0, len(missing), step):
+                    part = missing[first : first + step]
+                    self._add(part, self.encoder(part))
+                    bar.update(len(part))
+        finally:
+            lock.release()
 
     def _find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each key `[N, 2]` the number of its shard (−1: none) and its row there."""

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from t2i_course.conditioning import tiny
 from t2i_course.conditioning.pretrained import load_pretrained
+from t2i_course.conditioning.text import TextModel
 from t2i_course.contract import (
     Condition,
     Features,
-    Settings,
     T2IError,
-    TextEncoder,
     file_sha256,
     require,
     tensors_sha256,
@@ -60,9 +59,18 @@ def load(
     if name == "tiny":
         require(pretrained is None, "'tiny' has its own weights only: leave out `pretrained`.")
         model, tokenizer = _load_tiny(TINY if file is None else Path(file))
-        return Clip("tiny", model, tokenizer, device, precision)
+        return Clip(_own_name(file), model, tokenizer, device, precision)
     model, tokenizer, weights = load_pretrained(name, pretrained, file)
     return Clip(f"{name}/{weights}", model, tokenizer, device, precision)
+
+
+def _own_name(file: str | Path | None) -> str:
+    """What a CLIP of one's own is called: as its run's folder is, "clip-" in front left out."""
+    if file is None or Path(file).resolve() == TINY.resolve():
+        return "tiny"
+    folder = Path(file).resolve()
+    run = folder.parent if folder.name.startswith("step-") else folder
+    return run.name.removeprefix("clip-")
 
 
 def _load_tiny(folder: Path) -> tuple[nn.Module, Any]:
@@ -94,11 +102,11 @@ def _load_tiny(folder: Path) -> tuple[nn.Module, Any]:
     return model, settings.tokenizer()
 
 
-class Clip:
+class Clip(TextModel):
     """A frozen CLIP: captions and pictures to vectors that can be compared.
 
     Args:
-        name: "tiny", or model and weights, such as "ViT-B-32/openai".
+        name: "tiny", the run's for one's own, or model and weights, such as "ViT-B-32/openai".
         model: one of open_clip's, its preprocessing noted on it.
         tokenizer: the one that belongs to it.
         device, precision: see `load`.
@@ -205,31 +213,16 @@ class Clip:
         """The image embeddings as metrics take them."""
         size = self.model.visual.preprocess_cfg
         resize = f"to {size['size']}, {size['interpolation']}, as open_clip does for it"
-        return Features(f"clip-{self.name}", self.sha256, self.dim, self.images, resize)
+        return Features(self.title, self.sha256, self.dim, self.images, resize)
 
-    def encoder(self, tokens: bool = True) -> TextEncoder:
-        """The captions' embeddings as data and families take them."""
-        tokens = tokens and self.token_dim > 0
-        return TextEncoder(
-            f"clip-{self.name}", self.sha256, self.dim, self.token_dim if tokens else 0,
-            lambda captions: self.text(captions, tokens),
-        )  # fmt: skip
+    @property
+    def title(self) -> str:
+        """The name among text encoders."""
+        return f"clip-{self.name}"
 
-    def encoder_for(self, settings: Settings) -> TextEncoder:
-        """The same with tokens if a family of these settings reads them, else without."""
-        return self.encoder(tokens=getattr(settings, "token_dim", 0) > 0)
-
-    def check(self, prompts: Sequence[str]) -> None:
-        """Raise `T2IError` for the first prompt that is empty or longer than the context."""
-        for number, prompt in enumerate(prompts, start=1):
-            where = "The prompt" if len(prompts) == 1 else f"Prompt {number} of {len(prompts)}"
-            require(bool(prompt.strip()), f"{where} is empty: write what the picture is to show.")
-            length = len(self.tokenizer.encode(prompt)) + 2
-            require(
-                length <= self.context,
-                f"{where} has {length} tokens and {self.name} reads {self.context}: shorten it "
-                f"({prompt[:40]!r}…).",
-            )
+    def length(self, prompt: str) -> int:
+        """How many ids a prompt has, the marks of start and end included."""
+        return len(self.tokenizer.encode(prompt)) + 2
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that this model has to spell, since it was never shown them."""

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from t2i_course.contract import T2IError, require
 from t2i_course.data.captioned import CaptionedImages
+from t2i_course.data.fetching import progress_bar
 
 FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_name", "path", "img")
 CAPTION_COLUMNS = ("caption", "captions", "text", "comment", "sentence", "description")
@@ -208,6 +209,8 @@ def as_images(
     split: str = "all",
     K: int | None = None,
     workers: int | None = None,
+    into: Tensor | None = None,
+    progress: bool = False,
 ) -> CaptionedImages:
     """Photos read, scaled and cropped, as images in memory: uint8 `[N, 3, size, size]`.
 
@@ -216,6 +219,8 @@ def as_images(
         K: captions an image: the first K; an image with fewer repeats its own from the first on.
             By default as many as the most that an image has, at most 5.
         workers: threads that read; by default as many as torch uses.
+        into: where the images are put, such as a file that is mapped; by default new memory.
+        progress: show a bar with the time left.
 
     Raises:
         T2IError: for no photos, a size or K below 1, too little memory, or images that cannot be
@@ -226,12 +231,12 @@ def as_images(
     require(K is None or K >= 1, f"K, the captions an image, must be at least 1, not {K}.")
     needed, free = 3 * size**2 * len(photos), psutil.virtual_memory().available
     require(
-        needed < free,
+        into is not None or needed < free,
         f"{len(photos):,} images of {size}x{size} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
         "GB are free: take fewer, or a smaller size.",
     )
-    kept = K or min(MOST, max(len(one.captions) for one in photos))
-    images = torch.empty(len(photos), 3, size, size, dtype=torch.uint8)
+    shape = (len(photos), 3, size, size)
+    images = torch.empty(shape, dtype=torch.uint8) if into is None else into
     wrong: list[str] = []
 
     def fill(row: int) -> None:
@@ -240,15 +245,24 @@ def as_images(
         except ValueError as error:
             wrong.append(f"{photos[row].file} ({error})")
 
-    with ThreadPoolExecutor(workers or torch.get_num_threads()) as pool:
-        list(pool.map(fill, range(len(photos))))
+    with (
+        ThreadPoolExecutor(workers or torch.get_num_threads()) as pool,
+        progress_bar(name, "image", progress, len(photos), 0) as bar,
+    ):
+        for _ in pool.map(fill, range(len(photos))):
+            bar.update()
     require(
         not wrong,
         f"{len(wrong)} of {len(photos)} images cannot be read, such as "
         f"{min(wrong, default='')}: replace them, or take them out of the captions' file.",
     )
-    captions = [tuple(one.captions[k % len(one.captions)] for k in range(kept)) for one in photos]
-    return CaptionedImages(name, split, images, captions)
+    return CaptionedImages(name, split, images, captions_of(photos, K))
+
+
+def captions_of(photos: Sequence[Photo], K: int | None = None) -> list[tuple[str, ...]]:
+    """K captions of each photo, as `as_images` says."""
+    kept = K or min(MOST, max(len(one.captions) for one in photos))
+    return [tuple(one.captions[k % len(one.captions)] for k in range(kept)) for one in photos]
 
 
 def picture(source: Path | bytes, size: int) -> Tensor:
@@ -306,9 +320,14 @@ def decoded(
         raise ValueError(reason or type(error).__name__) from error
 
 
-def _captions_file(folder: Path) -> Path:
+def captions_files(folder: Path) -> list[Path]:
+    """The files in a folder that may hold captions, sorted."""
     patterns = ("annotations/*.json", "captions*.json", "*.csv", "*.tsv", "captions*.txt")
-    found = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def _captions_file(folder: Path) -> Path:
+    found = captions_files(folder)
     require(
         len(found) > 0,
         f"{folder} has no captions: put captions.csv there, with the columns file and caption, "

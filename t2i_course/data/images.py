@@ -42,6 +42,12 @@ class Images:
         return f"{self.name} {self.split}"
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        C, H, W = self.images.shape[1:]
+        return C, H, W
+
+    @property
     def sha256(self) -> str:
         """A fingerprint of the set."""
         raise NotImplementedError

@@ -7,7 +7,8 @@ compares what comes back in three layers: contract (shape, dtype, inputs left al
 property (what must hold for any input) and oracle (numbers, with a tolerance).
 """
 
-import traceback
+import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,38 +17,27 @@ import torch
 from torch import Tensor
 
 from t2i_course.contract import require
-from t2i_course.errors import unknown
+from t2i_course.errors import T2IError, unknown
+from t2i_course.grading.answer import (
+    LAYERS,
+    Answer,
+    CheckFailed,
+    Feedback,
+    NotYet,
+    copied,
+    gradients_of,
+    plain,
+    raised,
+    same,
+    shown,
+)
 
-LAYERS = ("contract", "property", "oracle")
+__all__ = [
+    "LAYERS", "TASKS", "Answer", "CheckFailed", "Checking", "Draws", "Feedback", "NotYet", "Task",
+    "copied", "find", "gradients_of", "hidden_seed", "plain", "raised", "same", "shown", "task",
+]  # fmt: skip
+
 TASKS: dict[str, "Task"] = {}
-
-
-class Feedback(Exception):  # noqa: N818 (it is no error of the program)
-    """Words for the learner. IPython shows them alone, without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
-
-
-class NotYet(Feedback):
-    """The answer has not been written."""
-
-
-class CheckFailed(Feedback):
-    """The answer is not right yet.
-
-    Args:
-        layer: of `LAYERS`.
-        case: what was tried, in words.
-        expected, came: what should have come back, and what did.
-        likely: the slip that would give just this, or "".
-    """
-
-    def __init__(self, layer: str, case: str, expected: str, came: str, likely: str = ""):
-        self.layer, self.case, self.likely = layer, case, likely
-        self.expected, self.came = expected, came
-        lines = [f"Case:     {case}", f"Expected: {expected}", f"Came:     {came}"]
-        super().__init__("\n".join(lines + ([f"Likely:   {likely}"] if likely else [])))
 
 
 class Draws:
@@ -71,134 +61,6 @@ class Draws:
     def integer(self, low: int, high: int) -> int:
         """One whole number from low to high − 1."""
         return int(self.integers(low, high, 1))
-
-
-class Answer:
-    """The learner's function or class, called on copies; what it raises becomes feedback.
-
-    Grading replaces this by one with the same methods whose function lives in another process.
-    Arguments are tensors, numbers, strings, lists, dicts, `torch.Generator`s and functions of such.
-    """
-
-    def __init__(self, function: Callable[..., Any]):
-        self.function = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The function's value on copies of the arguments, detached.
-
-        Raises:
-            NotYet: it is still the stub.
-            CheckFailed: it raised, changed an argument, or returned what is no plain value.
-        """
-        given, named = copied(args), copied(kwargs)
-        value = self._run(given, named)
-        if not (same(given, args) and same(named, kwargs)):
-            raise CheckFailed(
-                "contract", "the arguments after the call", "unchanged", "changed in place",
-                "an operation ending in _ or an assignment to a slice works on the caller's own.",
-            )  # fmt: skip
-        return plain(value)
-
-    def gradients(self, *args: Any, wrt: Sequence[int] = (0,), **kwargs: Any) -> list[Tensor]:
-        """The gradients of the sum of the function's value by the arguments at the places `wrt`.
-
-        Raises:
-            CheckFailed: the value does not depend on one of them in a way that can be followed.
-        """
-        given = [
-            arg.clone().requires_grad_() if i in wrt else arg for i, arg in enumerate(copied(args))
-        ]
-        with torch.enable_grad():
-            value = self._run(tuple(given), copied(kwargs))
-        return gradients_of(value, [given[i] for i in wrt])
-
-    def build(self, *args: Any, **kwargs: Any) -> "Answer":
-        """The object that the learner's class makes, as something that can be called in turn."""
-        return Answer(self._run(copied(args), copied(kwargs)))
-
-    def state(self) -> dict[str, Tensor]:
-        """The parameters and buffers of a built `nn.Module` by name, detached copies."""
-        return {name: value.detach().clone() for name, value in self.function.state_dict().items()}  # type: ignore[attr-defined]
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Give a built `nn.Module` these parameters and buffers."""
-        self.function.load_state_dict(dict(state))  # type: ignore[attr-defined]
-
-    def _run(self, args: tuple, kwargs: dict) -> Any:
-        try:
-            return self.function(*args, **kwargs)
-        except NotImplementedError:
-            raise NotYet("Nothing is here yet.") from None
-        except Feedback:
-            raise
-        except Exception as error:
-            raise raised(error) from None
-
-
-def raised(error: Exception) -> CheckFailed:
-    """The feedback on an answer that raised: what, and in which of its lines."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
-    came = f"{type(error).__name__}: {error}{where}"
-    return CheckFailed("contract", "calling your answer", "a value", came)
-
-
-def gradients_of(value: Any, inputs: list[Tensor]) -> list[Tensor]:
-    """The gradients of value.sum() by the inputs; `CheckFailed` where the graph is cut."""
-    case = "the gradient of your result by what it depends on"
-    cut = "something cuts the graph: .detach(), .item(), .data, no_grad or a new torch.tensor(…)."
-    if not isinstance(value, Tensor) or not value.requires_grad:
-        raise CheckFailed("contract", case, "a result that remembers its inputs", "none", cut)
-    found = torch.autograd.grad(value.sum(), inputs, allow_unused=True)
-    if any(gradient is None for gradient in found):
-        raise CheckFailed("contract", case, "one for each input", "none for one of them", cut)
-    return [gradient.detach() for gradient in found]
-
-
-def copied(value: Any) -> Any:
-    """The same value with tensors and generators of its own."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, torch.Generator):
-        return torch.Generator().set_state(value.get_state())
-    if isinstance(value, list | tuple):
-        return type(value)(copied(each) for each in value)
-    if isinstance(value, dict):
-        return {key: copied(each) for key, each in value.items()}
-    return value
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two arguments are equal, bit for bit; generators and functions are not looked at."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return (
-            a.shape == b.shape
-            and a.dtype == b.dtype
-            and torch.equal(a.nan_to_num(), b.nan_to_num())
-        )
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, torch.Generator) or callable(a):
-        return True
-    return type(a) is type(b) and a == b
-
-
-def plain(value: Any) -> Any:
-    """The value as what can cross a process boundary; `CheckFailed` for anything else."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(plain(each) for each in value)
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {key: plain(each) for key, each in value.items()}
-    raise CheckFailed(
-        "contract", "what your answer returns", "tensors, numbers, strings, lists or dicts",
-        f"an object of type {type(value).__name__}",
-    )  # fmt: skip
 
 
 @dataclass
@@ -246,12 +108,27 @@ class Checking:
             slips: by the words that name it, what each slip would have given instead: the first
                 that fits is named.
         """
-        self.holds(layer in LAYERS, "contract", case, str(LAYERS), layer)
         if not isinstance(value, Tensor | float | int) or isinstance(value, bool):
             raise CheckFailed("contract", case, shown(expected), shown(value))
         if _near(value, expected, rtol, atol):
             return
         near = [words for words, wrong in (slips or {}).items() if _near(value, wrong, rtol, atol)]
+        if not near and isinstance(value, Tensor):
+            self.tensor(value, torch.as_tensor(expected).shape, case)
+        raise CheckFailed(layer, case, shown(expected), shown(value), near[0] if near else "")
+
+    def equal(
+        self, value: Any, expected: Any, case: str, *, layer: str = "oracle",
+        slips: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """The value is exactly `expected`, of the same type: whole numbers, words, lists, dicts.
+
+        Args:
+            slips: as in `close`.
+        """
+        if same(value, expected):
+            return
+        near = [words for words, wrong in (slips or {}).items() if same(value, wrong)]
         raise CheckFailed(layer, case, shown(expected), shown(value), near[0] if near else "")
 
     def holds(
@@ -263,21 +140,10 @@ class Checking:
 
 
 def _near(a: Any, b: Any, rtol: float, atol: float) -> bool:
+    if any(isinstance(each, Tensor) and each.is_complex() for each in (a, b)):
+        return False
     a, b = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
     return a.shape == b.shape and torch.allclose(a, b, rtol=rtol, atol=atol)
-
-
-def shown(value: Any) -> str:
-    """A value in a line: up to eight numbers, and the shape where there are more."""
-    if not isinstance(value, Tensor):
-        text = f"{value:.6g}" if type(value) is float else repr(value)
-        return text if len(text) <= 200 else text[:200] + " …"
-    numbers = value.detach().flatten()[:8].tolist()
-    text = ", ".join(f"{number:.5g}" for number in numbers)
-    if value.ndim == 0:
-        return text
-    more = ", …" if value.numel() > 8 else ""
-    return f"[{text}{more}]" + (f" of shape {list(value.shape)}" if value.ndim > 1 or more else "")
 
 
 @dataclass(frozen=True)
@@ -290,8 +156,8 @@ class Task:
         equation: what it computes, in a line.
         points: for the whole task.
         check: the check itself.
-        reference: "module:function" of the package that does the same, or "": in grading a stub
-            stands there.
+        reference: "module:function" of the package that does the same, several with ", " between
+            them, or "": in grading a stub stands there.
         variants: how many there are.
     """
 
@@ -302,6 +168,11 @@ class Task:
     check: Callable[[Checking], None]
     reference: str = ""
     variants: int = 1
+
+    @property
+    def references(self) -> list[str]:
+        """Each "module:function" of `reference`."""
+        return [each for each in self.reference.split(", ") if each]
 
     def __call__(self, answer: Callable[..., Any], seed: int = 0, variant: int = 1) -> None:
         """Check an answer and say that it is right.
@@ -324,17 +195,36 @@ class Task:
         require(1 <= variant <= self.variants, f"{self.name} has {self.variants} variant(s).")
         try:
             self.check(Checking(answer, Draws(seed), variant))
+            return
         except NotYet:
             raise NotYet(
                 f"{self.function}: not yet. Write it in the cell above, run that cell, then this."
             ) from None
-        except CheckFailed as failed:
-            again = CheckFailed(
-                failed.layer, failed.case, failed.expected, failed.came, failed.likely
-            )
-            head = f"{self.function}: not yet right ({failed.layer})."
-            again.args = (f"{head}\n{failed}\nEquation: {self.equation}",)
-            raise again from None
+        except CheckFailed as error:
+            failed = error
+        except Exception as error:  # the check met a value that it did not expect
+            failed = CheckFailed(
+                "contract", "what your answer returns", "what the text says",
+                f"something that the check cannot read ({type(error).__name__}: {error})",
+            )  # fmt: skip
+        again = CheckFailed(failed.layer, failed.case, failed.expected, failed.came, failed.likely)
+        head = f"{self.function}: not yet right ({failed.layer})."
+        again.args = (f"{head}\n{failed}\nEquation: {self.equation}",)
+        raise again
+
+
+def hidden_seed() -> int:
+    """The seed of the hidden checks: the instructor's, from `T2I_HIDDEN_SEED`, else a fresh one.
+
+    Raises:
+        T2IError: if what stands there is no whole number from 0.
+    """
+    given = os.environ.get("T2I_HIDDEN_SEED", "")
+    if not given:
+        return secrets.randbelow(2**31)
+    if not (given.isascii() and given.isdigit() and int(given) < 2**63):
+        raise T2IError(f"T2I_HIDDEN_SEED must be a whole number from 0, not {given!r}.")
+    return int(given)
 
 
 def task(

@@ -25,6 +25,7 @@ from t2i_course.contract import (
 )
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.parsing import vocabulary
+from t2i_course.data.shards import ShardedImages
 
 SPELLED = 0.02  # of a batch's pieces are spelled, so that the rows of single letters are trained
 LARGEST_SCALE = 100.0  # of the logits, as in Radford et al. (2021), section 2.5
@@ -114,20 +115,24 @@ class TinyClip(Trainable):
         return Clip("tiny", self.towers, self.tokenizer, self.device)
 
 
-def pairs(data: CaptionedImages, tokenizer: CutTokenizer, full: int = 4) -> CaptionedImages:
+def pairs(
+    data: CaptionedImages | ShardedImages, tokenizer: CutTokenizer, full: int = 4
+) -> CaptionedImages | ShardedImages:
     """The set as a contrastive loss takes it: a condition's `vector` is a caption's ids `[B, T]`.
 
     A short caption is true of other pictures of a batch too, which the loss then calls wrong: the
     first caption of each picture, which says everything, stands in the list `full` times.
 
     Args:
-        data: its pictures' first captions say everything.
+        data: where `full` is above 1, its pictures' first captions say everything.
         tokenizer: of the model to be trained.
-        full: of 4 + `full` draws of a caption so many are the first, with five captions a picture.
+        full: of 4 + `full` draws of a caption so many are the first, with five captions a picture;
+            1 for captions of people, who all say what they like.
     """
-    captions = [(first,) * full + tuple(others) for first, *others in data.captions]
     encoder = TextEncoder(
         "ids", f"{tokenizer.pieces}", tokenizer.context_length, 0,
         lambda captions: Condition.of(tokenizer(captions).float()),
     )  # fmt: skip
-    return replace(data, captions=captions, encoder=encoder)
+    if isinstance(data, CaptionedImages) and full > 1:
+        data = data.weighted(full)
+    return replace(data, encoder=encoder)

@@ -3,6 +3,7 @@
 import base64
 import io
 from contextlib import AbstractContextManager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -61,8 +62,11 @@ def check_alt(alt: str) -> None:
     )
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG: the same bytes each time, without date or software, grey where it is."""
+def png(figure: Figure, *, quick: bool = False) -> bytes:
+    """The figure as PNG: the same bytes each time, without date or software, grey where it is.
+
+    `quick` takes less time for more bytes, as a picture that answers a slider must.
+    """
     with look():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -71,12 +75,15 @@ def png(figure: Figure) -> bytes:
     grey = bool((drawn == drawn[..., :1]).all())
     picture = PIL.Image.fromarray(drawn[..., 0] if grey else drawn)
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    if quick:
+        picture.save(buffer, format="PNG", compress_level=1)
+    else:
+        picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display the figure in a notebook; `alt` goes with it as the picture's words.
+def bundle(figure: Figure, alt: str) -> dict[str, dict[str, Any]]:
+    """The figure as a notebook stores it: `data` by type, and `metadata`.
 
     The words stand in the output's metadata (`image/png`: `alt`) and are its plain-text form, which
     a terminal shows in place of the picture.
@@ -84,12 +91,21 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         T2IError: if `alt` is not a sentence.
     """
-    from IPython.display import display
-
     check_alt(alt)
     picture = base64.b64encode(png(figure)).decode("ascii")
-    display(
-        {"image/png": picture, "text/plain": alt},
-        metadata={"image/png": {"alt": alt}},
-        raw=True,
-    )
+    return {
+        "data": {"image/png": picture, "text/plain": alt},
+        "metadata": {"image/png": {"alt": alt}},
+    }
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display the figure in a notebook; `alt` goes with it as the picture's words, see `bundle`.
+
+    Raises:
+        T2IError: if `alt` is not a sentence.
+    """
+    from IPython.display import display
+
+    stored = bundle(figure, alt)
+    display(stored["data"], metadata=stored["metadata"], raw=True)

@@ -18,7 +18,8 @@ GRID_PIXELS = 700  # the side of a grid, unless `scale` says otherwise
 MAX_ZOOM = 4
 
 
-def _checked_images(images: Array) -> NDArray[np.float64]:
+def checked_images(images: Array) -> NDArray[np.float64]:
+    """Images `[N, C, H, W]` in [0, 1] as an array; `T2IError` for another shape or range."""
     pixels = array(images)
     require(
         pixels.ndim == 4 and pixels.shape[1] in (1, 3) and pixels.size > 0,
@@ -68,7 +69,7 @@ def grid(
     Raises:
         T2IError: for another shape or range, or a wrong number of labels.
     """
-    pixels = _checked_images(images)
+    pixels = checked_images(images)
     N, _, H, W = pixels.shape
     require(columns >= 1, f"columns must be at least 1, not {columns}.")
     rows = math.ceil(N / columns)

@@ -204,10 +204,18 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, packed: Mapping[str, Tensor]) -> None:
-    """Give an optimizer the state that `pack_optimizer` took; its settings stay as they are."""
+    """Give an optimizer the state that `pack_optimizer` took; its settings stay as they are.
+
+    What is of a parameter's shape is laid out in memory as the parameter is, channels last or not:
+    a fused optimizer walks both as they lie.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in packed.items():
         i, key = name.split(".", 1)
+        like = parameters[int(i)]
+        if value.shape == like.shape:
+            value = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
         state.setdefault(int(i), {})[key] = value
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

@@ -120,8 +120,9 @@ def check_same_run(start: Path, config: dict[str, Any], family: Trainable) -> No
     }
     here = json.loads(json.dumps(config))  # tuples become lists, as they are there
     there = json.loads(json.dumps(there))
-    # How a batch is cut, kept and logged changes nothing that is computed.
-    free = {"micro_batches", "checkpoint_every", "keep", "log_every"}
+    # How a batch is cut, kept and logged changes nothing that is computed, nor where the same data
+    # and the same encoder were found.
+    free = {"micro_batches", "checkpoint_every", "keep", "log_every", "source", "encoder_source"}
     for path, old, new in _differences(there, here, ""):
         if path.split(".")[-1] not in free:
             raise T2IError(

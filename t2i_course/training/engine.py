@@ -8,6 +8,7 @@ the running average. What is drawn at a step depends on (seed, step, row of the 
 import dataclasses
 import functools
 import platform
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,18 +71,26 @@ class _LossOf(nn.Module):
         return self.family.loss(self.name, images, condition, generator)
 
 
-def batch_indices(seed: int, step: int, batch_size: int, size: int) -> Tensor:
+def batch_indices(
+    seed: int,
+    step: int,
+    batch_size: int,
+    size: int,
+    order: Callable[[int, int], Tensor] | None = None,
+) -> Tensor:
     """Which examples of a set of `size` make up the global batch of step `step`: int64 `[B]`.
 
     The set is walked in a new order each epoch; a batch at the end of one epoch goes on with the
-    next, so that every batch is full and every example is seen once an epoch.
+    next, so that every batch is full and every example is seen once an epoch. `order(seed, epoch)`
+    is that order where the data has one of its own.
     """
+    order = order or (lambda seed, epoch: _order(seed, epoch, size))
     parts: list[Tensor] = []
     place = step * batch_size
     end = place + batch_size
     while place < end:
         epoch, first = divmod(place, size)
-        parts.append(_order(seed, epoch, size)[first : first + end - place])
+        parts.append(order(seed, epoch)[first : first + end - place])
         place += len(parts[-1])
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -161,6 +170,7 @@ class _Training:
         self.folder, self.config = folder, config
         state = checks.processes()
         self.rows = checks.rows_of(state, settings)
+        self.ahead = getattr(data, "ahead", None)
         checks.check_family(family, settings, state)
         checks.check_data(data, settings)
         start = checkpoints.latest(folder) if folder is not None else None
@@ -231,7 +241,7 @@ class _Training:
             if row:
                 # Several processes see the signal at different steps and agree on it here.
                 stop = self._flush(interrupt.requested) or stop
-                bar.set_postfix_str(self.log.summary(), refresh=False)
+                bar.row(self.log, self.stopwatch, last or stop)
             if save or stop:
                 self._save()
 
@@ -251,6 +261,8 @@ class _Training:
         step, settings = self.step, self.settings
         device = self.accelerator.device
         batches = [self._batch(step, rows, device) for rows in self.rows]
+        if self.ahead is not None:
+            self.ahead(torch.cat([self._index(step + 1, rows) for rows in self.rows]))
         for name, loss_of in self.losses.items():
             self._freeze_all_but(name)
             own, optimizer = self.own[name], self.optimizers[name]
@@ -276,11 +288,15 @@ class _Training:
             self.ema.update(self.step)
 
     def _batch(self, step: int, rows: range, device: torch.device) -> tuple[Tensor, Condition]:
-        seed = self.settings.seed
-        index = batch_indices(seed, step, self.settings.batch_size, len(self.data))
-        generator = RowGenerator(seed, step, "data", rows=rows)
-        images, condition = self.data.batch(index[rows.start : rows.stop], generator)
+        generator = RowGenerator(self.settings.seed, step, "data", rows=rows)
+        images, condition = self.data.batch(self._index(step, rows), generator)
         return images.to(device, non_blocking=True), condition.to(device)
+
+    def _index(self, step: int, rows: range) -> Tensor:
+        """Which examples these rows of a step's global batch are."""
+        s, size = self.settings, len(self.data)
+        order = getattr(self.data, "order", None)
+        return batch_indices(s.seed, step, s.batch_size, size, order)[rows.start : rows.stop]
 
     def _freeze_all_but(self, name: str) -> None:
         if len(self.parameters) > 1:

@@ -6,7 +6,7 @@ import pytest
 from t2i_course.errors import T2IError
 from t2i_course.grading import concepts
 
-NOTEBOOKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10")
+NOTEBOOKS = tuple(f"{number:02d}" for number in range(13))
 
 
 def key(notebook):

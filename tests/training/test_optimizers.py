@@ -68,6 +68,32 @@ def test_its_state_survives_being_packed(muon):
         assert torch.equal(a, b)
 
 
+def test_a_saved_state_lies_in_memory_as_its_parameter_does():
+    """A checkpoint keeps no memory layout, and torch's fused AdamW walks weights and state as they
+    lie. Oracle: the optimizer that was never packed."""
+
+    def fresh() -> tuple[nn.Module, Optimizer]:
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+        return model, Optimizer(list(model.parameters()), OptimizerSettings())
+
+    def walk_on(model: nn.Module, optimizer: Optimizer, steps: range) -> None:
+        for step in steps:
+            x = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step(step, step / 10)
+
+    (whole, unbroken), (model, before) = fresh(), fresh()
+    walk_on(whole, unbroken, range(6))
+    walk_on(model, before, range(3))
+    after = Optimizer(list(model.parameters()), OptimizerSettings())
+    after.unpack({key: value.contiguous() for key, value in before.pack().items()})
+    walk_on(model, after, range(3, 6))
+    for one, other in zip(whole.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_rate_that_is_none_is_refused():
     with pytest.raises(T2IError, match="muon must be above 0"):
         OptimizerSettings(muon=0.0)
