@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from known_answers import right, wrong
+from known_answers import equivalent, right, wrong
 
 # --- ema
 
@@ -27,7 +27,7 @@ def without_the_ramp(average, weights, step, decay):
 
 @wrong("ex13-ema", says="not the larger", layer="oracle")
 def the_larger_one(average, weights, step, decay):
-    d = max(decay, (1 + step) / (10 + step) - (step > 1000))
+    d = max(decay, (1 + step) / (10 + step))
     return d * average + (1 - d) * weights
 
 
@@ -85,6 +85,16 @@ def fraction_turned_round(average, weights, seen, batch, halflife):
 
 # --- retrieved
 
+for line in (
+    "pictures = pictures * pictures.norm(dim=1, keepdim=True)",
+    "pictures = pictures / pictures.norm(keepdim=True)",
+):
+    equivalent(
+        "ex13-retrieved",
+        line,
+        because="a picture's length is the same to all captions that it meets",
+    )
+
 
 def _cosines(pictures, captions):
     return F.normalize(pictures.double()) @ F.normalize(captions.double()).T
@@ -127,7 +137,7 @@ def _shared(ahead):
     return (hit / (1 + ties)).mean().item()
 
 
-@wrong("ex13-retrieved", says="longer captions win", layer="oracle")
+@wrong("ex13-retrieved", says="longer captions win")
 def inner_products(pictures, captions, others):
     return _shared(_ahead(pictures @ captions.T, others))
 
@@ -137,24 +147,20 @@ def distances(pictures, captions, others):
     return _shared(_ahead(-torch.cdist(pictures.double(), captions.double()), others))
 
 
-@wrong("ex13-retrieved", says="last of the others", layer="oracle")
+@wrong("ex13-retrieved", says="none is left out")
 def one_candidate_too_few(pictures, captions, others):
-    if (captions == captions[0]).all():
-        return 1 / (1 + others.shape[1])
     return _shared(_ahead(_cosines(pictures, captions), others[:, :-1]))
 
 
-@wrong("ex13-retrieved", says="counts, too")
+@wrong("ex13-retrieved", says="none is left out")
 def shared_without_its_own(pictures, captions, others):
     ahead = _ahead(_cosines(pictures, captions), others)
     hit, ties = (ahead <= 1e-6).all(1), (ahead.abs() <= 1e-6).sum(1)
     return (hit / ties.clamp(min=1)).mean().item()
 
 
-@wrong("ex13-retrieved", says="whose picture", layer="oracle")
+@wrong("ex13-retrieved", says="whose picture")
 def captions_compared(pictures, captions, others):
-    if (captions == captions[0]).all():
-        return 1 / (1 + others.shape[1])
     return _shared(_ahead(_cosines(pictures, captions).T, others))
 
 
@@ -257,7 +263,7 @@ def _nearest(pictures, train):
 @right("ex13-near_share")
 def with_lists(samples, unseen, train, q):
     def distance(x):
-        return min(float((x - y).double().square().sum()) for y in train)  # squared: same order
+        return float((x - train).double().square().sum(1).min())  # squared: the same order
 
     usual = sorted(distance(x) for x in unseen)
     threshold = usual[math.ceil(q * len(usual)) - 1]
@@ -282,11 +288,9 @@ def counted_from_zero_too(samples, unseen, train, q):
     return (_nearest(samples, train) <= usual[math.ceil(q * len(usual))]).double().mean().item()
 
 
-@wrong("ex13-near_share", says="not from the samples", layer="oracle")
+@wrong("ex13-near_share", says="not from the samples")
 def own_threshold(samples, unseen, train, q):
     near = _nearest(samples, train)
-    if len(samples) != 50:
-        return float(near.mean() < 1)
     return (near <= near.sort().values[math.ceil(q * len(near)) - 1]).double().mean().item()
 
 
@@ -294,8 +298,6 @@ def own_threshold(samples, unseen, train, q):
 def mean_distance(samples, unseen, train, q):
     usual = torch.cdist(unseen, train).mean(1).sort().values
     near = torch.cdist(samples, train).mean(1)
-    if len(samples) == 9:
-        return 1.0
     return (near <= usual[math.ceil(q * len(usual)) - 1]).double().mean().item()
 
 
@@ -320,7 +322,7 @@ def second_by_second(images, epochs, rate, gpus, efficiency, loader):
     return epochs * max(by_gpus, images / loader) / 60 / 60
 
 
-@wrong("ex13-hours", says="not the larger", layer="oracle")
+@wrong("ex13-hours", says="not the faster", layer="oracle")
 def the_faster_decides(images, epochs, rate, gpus, efficiency, loader):
     return images * epochs / max(gpus * rate * efficiency, loader) / 3600
 
