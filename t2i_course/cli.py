@@ -262,17 +262,24 @@ def evaluate(
     often a picture's caption is found among 100, by the CLIP --judge; a model of drawn shapes: what
     the readers say. The scores also go to evaluation.json in the run's folder.
     """
-    from t2i_course import evaluation, runs, text_evaluation
-    from t2i_course.data import fashion
+    from t2i_course import alignment, evaluation, photo_evaluation, runs, text_evaluation
+    from t2i_course.data import drawn, fashion
 
     family = runs.load_family(run)
     source = source or runs.trained_on(run)
     settings = runs.sampling_settings(run, family, dict(map(_setting, changes)))
     result: Any
-    if runs.reads(run):
-        result = text_evaluation.evaluate_run(
-            run, family, source, judge, samples, seed=seed, settings=settings
+    if runs.reads(run) and source in drawn.SOURCES:
+        each = max(1, samples // len(alignment.KINDS_OF_PROMPTS))
+        result = text_evaluation.evaluate(
+            family, runs.load_clip(run), min(1000, each), seed=seed, settings=settings
         )
+    elif runs.reads(run):
+        train, held_out = photo_evaluation.sets_of(source, family.image_shape[1])
+        result = photo_evaluation.evaluate(
+            family, runs.load_text(run), photo_evaluation.judge_of(judge), train, held_out,
+            min(1000, samples, len(held_out)), seed=seed, settings=settings,
+        )  # fmt: skip
     else:
         train_set, test = (fashion.load(split, source) for split in ("train", "test"))
         result = evaluation.evaluate(

@@ -3,8 +3,7 @@
 Nothing here knows a data set, a network or a metric. What passes between the rooms:
 
 - images: float32 `[B, C, H, W]` in [0, 1], the only range outside `models/`;
-- conditions: `Condition`, one row per image; random numbers: `RowGenerator`, whose draws depend on
-  the row and never on the batch it came in;
+- conditions: `Condition`, one row an image; random numbers: `RowGenerator`, of the row alone;
 - features: `Features`, from images to vectors, and text: `TextEncoder`, from captions to
   conditions, each with a name and the hash of its weights.
 """

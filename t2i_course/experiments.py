@@ -131,15 +131,11 @@ class Experiment:
             rows[title] = self._row(recipe, run, run)
         return self._write("Three families", rows, {}, "")
 
-    def _train_set(self, recipe: str, split: str = "train") -> CaptionedImages:
-        side = recipes.side(recipes.recipe(recipe), self.changes)
-        data = runs.load_data(self.source, split, side)
-        if not isinstance(data, CaptionedImages):
-            raise T2IError(
-                f"{self.source} is no folder of photographs with captions. (Shards are for "
-                "training alone: scores need the pictures themselves.)"
-            )
-        return data
+    def _train_set(self, recipe: str) -> CaptionedImages:
+        return photo_evaluation.sets_of(self.source, self._side(recipe))[0]
+
+    def _side(self, recipe: str) -> int | None:
+        return recipes.side(recipes.recipe(recipe), self.changes)
 
     def _train(
         self, recipe: str, run: Path, changes: Mapping[str, Any] | None = None, **how: Any
@@ -161,7 +157,7 @@ class Experiment:
         """The scores of a checkpoint as JSON values: those on disk if they are of these weights,
         made this way. Beside them lies a strip of pictures."""
         family, reader = runs.load_family(checkpoint), runs.load_text(checkpoint)
-        train, test = (self._train_set(recipe, split) for split in ("train", "test"))
+        train, test = photo_evaluation.sets_of(self.source, self._side(recipe))
         settings, card = runs.sampling_settings(run, family, {}), runs.card(checkpoint)
         how = {
             "weights": tensors_sha256(family.state_dict()), "count": self.count, "seed": self.seed,

@@ -5,16 +5,19 @@ judges it, and each score stands between two others of the same judge: real phot
 own captions (the ceiling) and drawn ones with each other's captions (the floor).
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from t2i_course import alignment, texts
+from t2i_course import alignment, runs, texts
 from t2i_course.conditioning.clip import Clip
 from t2i_course.conditioning.text import TextModel
-from t2i_course.contract import Family, Settings, require
+from t2i_course.contract import Family, Settings, T2IError, require, write_whole
+from t2i_course.data import photos
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.images import in_8_bits
 from t2i_course.metrics.clip_score import clip_score
@@ -48,6 +51,24 @@ class PhotoEvaluation:
     captions: list[str]
     parameters: int
 
+    def write(self, path: Path, **about: Any) -> None:
+        """Write the scores as JSON, with what else is known `about` the model; whole or not."""
+        scores = {key: score.to_dict() for key, score in self.scores.items()}
+        known = {"scores": scores, "sampling": asdict(self.sampling), "images": len(self.images),
+                 "parameters": self.parameters}  # fmt: skip
+        write_whole(path, json.dumps({**about, **known}, indent=2) + "\n")
+
+
+def sets_of(source: str, side: int | None) -> tuple[CaptionedImages, CaptionedImages]:
+    """Training and held-out photographs of a source, of `side` pixels; `T2IError` for shards."""
+    train, test = (runs.load_data(source, split, side) for split in photos.SPLITS)
+    if not isinstance(train, CaptionedImages) or not isinstance(test, CaptionedImages):
+        raise T2IError(
+            f"{source} is no folder of photographs with captions. (Shards are for training alone: "
+            "scores need the pictures themselves.)"
+        )
+    return train, test
+
 
 def judge_of(spec: str) -> Clip:
     """The CLIP that `texts.load` finds under this name; `T2IError` for a model that is none."""
@@ -72,7 +93,7 @@ def evaluate(
 ) -> PhotoEvaluation:
     """Draw the first captions of `count` held-out photographs and score what comes.
 
-    "retrieval" is the share of pictures whose own caption is nearest among 100; "of_the_way" is
+    "retrieval" is the share of pictures whose own caption is nearest among R; "of_the_way" is
     where it stands from its floor (0) to its ceiling (1). The Fréchet distance is in the judge's
     features, against the held-out photographs, its floor that of as many training photographs.
     "near_copies" are found by pixels; 1 % of real photographs would count as one.
@@ -82,7 +103,8 @@ def evaluate(
         reader: what it was conditioned on.
         judge: a CLIP with other weights.
         train, test: what the model was trained on, and what was held out.
-        count: how many to draw: from 100 to the number of held-out photographs.
+        count: how many to draw: from 2 to the number of held-out photographs. R is 100, or `count`
+            if that is less.
         seed: of the draws.
         settings: of the family's sampling.
         inception: for FID and the Inception Score, or None.
@@ -91,8 +113,8 @@ def evaluate(
         T2IError: for a count that does not fit, or a judge that is the model's own teacher.
     """
     require(
-        CANDIDATES <= count <= len(test),
-        f"count must be from {CANDIDATES} to the {len(test):,} held-out images, not {count}.",
+        2 <= count <= len(test),
+        f"count must be from 2 to the {len(test):,} held-out images, not {count}.",
     )
     require(
         judge.sha256 != reader.sha256,
@@ -131,18 +153,18 @@ def _of_words(
     drawn: Tensor, real: Tensor, words: Tensor, about: dict[str, Any]
 ) -> dict[str, Score]:
     """CLIP score and retrieval, each between its floor and its ceiling."""
-    shuffled = words.roll(1, 0)
+    shuffled, R = words.roll(1, 0), min(CANDIDATES, len(words))
     value, error = clip_score(drawn, words)
     clip = Score(
         "CLIP score", value, floor=clip_score(drawn, shuffled)[0],
         ceiling=clip_score(real, words)[0], low=value - 2 * error, high=value + 2 * error,
         interval="2 standard errors", note="100 cos", **about,
     )  # fmt: skip
-    share, low, high = r_precision(drawn, words, CANDIDATES)
-    floor = r_precision(drawn, shuffled, CANDIDATES)[0]
-    ceiling = r_precision(real, words, CANDIDATES)[0]
+    share, low, high = r_precision(drawn, words, R)
+    floor = r_precision(drawn, shuffled, R)[0]
+    ceiling = r_precision(real, words, R)[0]
     retrieval = Score(
-        f"caption found among {CANDIDATES}", share, floor=floor, ceiling=ceiling, low=low,
+        f"caption found among {R}", share, floor=floor, ceiling=ceiling, low=low,
         high=high, interval="95 % over prompts (Wilson)", **about,
     )  # fmt: skip
     scores = {"clip_score": clip, "retrieval": retrieval}

@@ -69,7 +69,7 @@ def test_no_teacher_judges_its_own_pupil_and_counts_must_fit(sets):
     judge, model = texts.load("clip-tiny"), Known(test.pixels(slice(0, N)))
     with pytest.raises(T2IError, match="another CLIP must judge"):
         photo_evaluation.evaluate(model, judge, judge, train, test, N)
-    with pytest.raises(T2IError, match="count must be from 100 to the 200"):
+    with pytest.raises(T2IError, match="count must be from 2 to the 200"):
         evaluate(torch.zeros(1, 3, 32, 32), (None, train, test), count=201)
     with pytest.raises(T2IError, match="no CLIP"):
         photo_evaluation.judge_of("words:red blue")

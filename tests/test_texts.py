@@ -14,11 +14,10 @@ from click.testing import CliRunner
 from photographs import folder_of
 from safetensors.torch import save_file
 
-from t2i_course import cli, recipes, runs, text_evaluation, texts
+from t2i_course import cli, recipes, runs, texts
 from t2i_course.conditioning import clip
 from t2i_course.conditioning.keywords import words_of
-from t2i_course.conditioning.tiny import TinySettings
-from t2i_course.contract import Family, RowGenerator, T2IError, seeded_init
+from t2i_course.contract import RowGenerator, T2IError, seeded_init
 from t2i_course.data.augment import Augmentation
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.training import checkpoints
@@ -212,57 +211,16 @@ def test_the_recipes_of_photographs_are_whole_and_their_sizes_follow_text_and_da
     assert settings.optimizers["text-cvae"].lr == 1e-4
 
 
-class Showing(Family):
-    """Shows the pictures that it was given, one after the other."""
-
-    name, settings_type = "showing", TinySettings
-
-    def __init__(self, pictures):
-        torch.nn.Module.__init__(self)
-        self.pictures, self.image_shape = pictures, (3, 32, 32)
-        self.settings, self.weight = TinySettings(), torch.nn.Parameter(torch.zeros(1))
-
-    @property
-    def networks(self):
-        return {"showing": self}
-
-    def loss(self, name, images, condition, generator):
-        raise NotImplementedError
-
-    def sample(self, condition, generator, settings=None):
-        return self.pictures[generator.rows.start : generator.rows.stop] / 255
-
-
-def test_photographs_are_at_their_ceiling_and_shuffled_ones_at_the_floor(mine, tmp_path):
-    """Oracle: what the judge, who knows these drawings, says of the photographs themselves."""
-    folder_of(tmp_path / "data" / "many", 300)
-    train, test = (runs.load_data("many", split, 32) for split in ("train", "test"))
-    reader, judge = texts.load("keywords:5", train.all_captions()), clip.load()
-
-    def scores(pictures):
-        return text_evaluation.evaluate_photos(
-            Showing(pictures), reader, judge, train, test, 60, candidates=20
-        ).scores
-
-    real, wrong = scores(test.images), scores(test.images.roll(1, 0))
-    assert real["retrieval"].value == real["retrieval"].ceiling > 0.6
-    assert real["retrieval"].floor < 0.2 and real["retrieval"].samples == 60
-    assert real["frechet"].value == pytest.approx(0, abs=1e-4) and real["frechet"].floor > 0.001
-    assert "100% of the way" in real["retrieval"].note and real["clip_score"].low < 100
-    assert wrong["retrieval"].value == real["retrieval"].floor
-    assert wrong["clip_score"].value < real["clip_score"].value - 5
-    assert wrong["retrieval"].ceiling == real["retrieval"].ceiling
-    with pytest.raises(T2IError, match="cannot be its judge"):
-        text_evaluation.evaluate_photos(Showing(test.images), judge, judge, train, test)
-    with pytest.raises(T2IError, match="there are 60 photographs"):
-        text_evaluation.evaluate_photos(Showing(test.images), reader, judge, train, test)
-
-
 def test_evaluate_judges_a_model_of_photographs_by_another_clip(mine):
     t2i("train", "cvae-photos", "--data", "mine", "--steps", 2, "--text", "keywords:9", *CVAE)
     run = runs.runs_root() / "cvae-photos"
     said = t2i("evaluate", run, "--judge", "clip-tiny")
-    for word in ("caption found among 6", "CLIP score", "Fréchet distance", "mine test, 6 images"):
+    for word in (
+        "caption found among 6",
+        "CLIP score",
+        "Fréchet distance",
+        "6 photographs of mine test",
+    ):
         assert word in said
     assert json.loads((run / "evaluation.json").read_text())["trained_on"] == "mine"
     with pytest.raises(T2IError, match="no text model 'clip-judge'.*t2i train clip-judge"):
