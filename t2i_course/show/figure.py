@@ -2,7 +2,9 @@
 
 import base64
 import io
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -18,11 +20,18 @@ from torch import Tensor
 from t2i_course.contract import require
 
 Array = ArrayLike | Tensor
+LOOKING = threading.RLock()
 
 
-def look() -> AbstractContextManager[None]:
-    """The course's look, whatever the reader's own settings are."""
-    return style.context("t2i_course.show.t2i", after_reset=True)
+@contextmanager
+def look() -> Iterator[None]:
+    """The course's look, whatever the reader's own settings are.
+
+    matplotlib has one set of settings for the whole process: a widget that draws in a thread of its
+    own must wait until another figure is done.
+    """
+    with LOOKING, style.context("t2i_course.show.t2i", after_reset=True):
+        yield
 
 
 def array(values: Array) -> NDArray[np.float64]:
