@@ -75,7 +75,8 @@ def run(tmp_path_factory, ex02, box):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grade.Sandboxes, "get", lambda *_: box)
         patch.setattr(judging, "READING_MB", 256)
-        yield Run(tmp_path_factory.mktemp("hostile"), ex02)
+        found = Run(tmp_path_factory.mktemp("hostile"), ex02)
+    return found  # the patches end here: other tests share this module
 
 
 @pytest.mark.slow
