@@ -10,6 +10,11 @@ import click
 
 from t2i_course.places import shown
 
+SOLUTIONS = click.option(
+    "--solutions", default="solutions", show_default=True, type=click.Path(path_type=Path),
+    help="Where the solution notebooks are.",
+)  # fmt: skip
+
 
 @click.command()
 @click.option(
@@ -20,10 +25,7 @@ from t2i_course.places import shown
     "--out", default="exercises", show_default=True, type=click.Path(path_type=Path),
     help="Where the exercises go.",
 )  # fmt: skip
-@click.option(
-    "--solutions", default="solutions", show_default=True, type=click.Path(path_type=Path),
-    help="Where the solution notebooks are.",
-)  # fmt: skip
+@SOLUTIONS
 @click.option(
     "--with-solutions", is_flag=True,
     help="Keep solutions and hidden tests: the notebooks for nbgrader's own source folder.",
@@ -66,10 +68,7 @@ def release(variant: int, out: Path, solutions: Path, with_solutions: bool) -> N
     "--roster", type=click.Path(path_type=Path), help="A list of students: who is missing?"
 )
 @click.option("--fresh", is_flag=True, help="Grade again what was graded already.")
-@click.option(
-    "--solutions", default="solutions", show_default=True, type=click.Path(path_type=Path),
-    help="Where the solution notebooks are.",
-)  # fmt: skip
+@SOLUTIONS
 @click.option(
     "--trust-submissions", is_flag=True,
     help="Run them without isolation, where the system offers none.",

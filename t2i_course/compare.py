@@ -13,14 +13,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from t2i_course import evaluation, papers, recipes, runs
-from t2i_course.contract import Family, T2IError, tensors_sha256, write_whole
+from t2i_course import evaluation, papers, runs
+from t2i_course.contract import Family, tensors_sha256, write_whole
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.places import shown
 from t2i_course.sampling import draw, label_rows
 from t2i_course.show import plots, report
-from t2i_course.training import engine
 
 COLUMNS = 10
 
@@ -122,14 +121,12 @@ def _trained(
     say: Callable[[str], None],
 ) -> tuple[Family, dict[str, Any]]:
     """The family as trained (its averaged weights), and what the training cost."""
-    recipe = recipes.recipe(entry.recipe)
-    model, settings = recipes.prepare(recipe, len(data), seed=seed, minutes=minutes, clock=clock)
-    command = f"t2i train {entry.recipe} --data {data.name} --minutes {minutes:g}"
-    runs.note(run, recipe=entry.recipe, source=data.name, command=command)
     say(f"{entry.title}: {minutes:g} minutes of training.")
-    result = engine.train(model, data, settings, run)
-    if not result.finished:
-        raise T2IError("The comparison was interrupted; the same command goes on with it.")
+    runs.follow(
+        entry.recipe, run, data, seed=seed, minutes=minutes, clock=clock,
+        command=f"t2i train {entry.recipe} --data {data.name} --minutes {minutes:g}",
+        stopped="The comparison was interrupted; the same command goes on with it.",
+    )  # fmt: skip
     card = runs.card(run)
     cost = {key: card[key] for key in ("step", "trained_seconds", "cost", "precision")}
     return runs.load_family(run), cost
@@ -144,13 +141,8 @@ def _scored(
     """The scores as JSON values: those on disk if they are of these weights, made this way."""
     path = run / "evaluation.json"
     key = {"weights": tensors_sha256(family.state_dict()), "how": how}
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept.get("key") == json.loads(json.dumps(key)):
-            return dict(kept)
-    except (OSError, ValueError):  # never written, or damaged: scored anew
-        pass
-    evaluate().write(path, key=key)
+    if runs.kept(path, key=key) is None:
+        evaluate().write(path, key=key)
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 

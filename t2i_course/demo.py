@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from t2i_course import papers, profiles, prompting, recipes, runs, text_evaluation
+from t2i_course import papers, profiles, prompting, runs, text_evaluation
 from t2i_course.conditioning.clip import Clip
-from t2i_course.contract import RowGenerator, T2IError
+from t2i_course.contract import RowGenerator
 from t2i_course.data.shapes import HELD_OUT
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.places import shown
 from t2i_course.show import plots, report
-from t2i_course.training import engine
 
 MODELS = {"CVAE": "cvae-shapes", "GAN": "gan-shapes", "diffusion": "diffusion-shapes"}
 PROMPTS = (
@@ -71,13 +70,11 @@ def _trained(folder: Path, say: Callable[[str], None]) -> dict[str, Path]:
         smoke={"steps": 4}, laptop={"minutes": 1.0}, gpu={"minutes": 1.0}
     )
     for title, name in MODELS.items():
-        model, settings = recipes.prepare(recipes.recipe(name), len(data), **length)
         say(f"{title}: a minute of training on {len(data):,} captioned drawings.")
-        command = f"t2i train {name} --minutes 1"
-        runs.note(folder / name, recipe=name, source=data.name, command=command)
-        run = engine.train(model, runs.data_for(model, data), settings, folder / name)
-        if not run.finished:
-            raise T2IError("The demo was interrupted; `t2i demo` goes on where it stopped.")
+        runs.follow(
+            name, folder / name, data, command=f"t2i train {name} --minutes 1",
+            stopped="The demo was interrupted; `t2i demo` goes on where it stopped.", **length,
+        )  # fmt: skip
     return {title: folder / name for title, name in MODELS.items()}
 
 

@@ -26,18 +26,15 @@ from t2i_course import papers, photo_evaluation, recipes, runs
 from t2i_course.conditioning.clip import Clip
 from t2i_course.conditioning.text import TextModel
 from t2i_course.contract import (
-    T2IError,
     require,
     tensors_sha256,
     write_whole,
 )
-from t2i_course.data import augment
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.metrics.inception import Inception
 from t2i_course.metrics.score import Score
 from t2i_course.models.vae import VAE
 from t2i_course.show import plots, report
-from t2i_course.training import engine
 
 SHOWN = 8  # captions in samples.png
 SCORES = {  # by short name, the title of a column and of a panel
@@ -141,17 +138,14 @@ class Experiment:
         self, recipe: str, run: Path, changes: Mapping[str, Any] | None = None, **how: Any
     ) -> None:
         """Train the recipe in the folder `run`, or go on with it."""
-        chosen, data = recipes.recipe(recipe), self._train_set(recipe)
-        reader = runs.reader_for(chosen, data, self.text)
-        settings = {**runs.sizes_for(chosen, data, reader), **self.changes, **(changes or {})}
-        model, training = recipes.prepare(
-            chosen, len(data), seed=self.seed, settings=settings, **how
-        )
-        runs.note(run, recipe=recipe, source=data.name, command=f"an experiment: {run.name}")
+        data = self._train_set(recipe)
         self.say(f"{run.name}: training on {len(data):,} photographs of {data.title}.")
-        varied = runs.data_for(model, data, reader, augment.parse(chosen.augment))
-        if not engine.train(model, varied, training, run).finished:
-            raise T2IError("The experiment was interrupted; the same command goes on with it.")
+        runs.follow(
+            recipe, run, data, reader=runs.reader_for(recipes.recipe(recipe), data, self.text),
+            seed=self.seed, settings={**self.changes, **(changes or {})},
+            command=f"an experiment: {run.name}",
+            stopped="The experiment was interrupted; the same command goes on with it.", **how,
+        )  # fmt: skip
 
     def _row(self, recipe: str, run: Path, checkpoint: Path) -> dict[str, Any]:
         """The scores of a checkpoint as JSON values: those on disk if they are of these weights,
@@ -164,14 +158,10 @@ class Experiment:
             "judge": self.judge.sha256, "settings": settings.to_dict(), "test": test.sha256,
             "inception": self.inception.sha256 if self.inception else None,
         }  # fmt: skip
-        how = json.loads(json.dumps(how))
         path = self.folder / f"{run.name}-{card['step']}.json"
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["how"] == how and path.with_suffix(".png").is_file():
-                return dict(kept)
-        except (OSError, ValueError, KeyError):  # never written, or damaged: scored anew
-            pass
+        kept = runs.kept(path, how=how)
+        if kept is not None and path.with_suffix(".png").is_file():
+            return kept
         self.say(f"{run.name}: scoring what it draws after {card['step']:,} steps.")
         found = photo_evaluation.evaluate(
             family, reader, self.judge, train, test, self.count,

@@ -8,7 +8,7 @@ own captions (the ceiling) and drawn ones with each other's captions (the floor)
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -78,6 +78,45 @@ def judge_of(spec: str) -> Clip:
     return found
 
 
+class Photographs(NamedTuple):
+    """What the judges make of the photographs themselves, whatever a model draws.
+
+    Attributes:
+        words, real: embeddings `[N, D]` of N held-out captions and their photographs.
+        train: of as many training photographs.
+        by_inception: "real" and "train" as `Inception.seen` has them; empty without it.
+    """
+
+    words: Tensor
+    real: Tensor
+    train: Tensor
+    by_inception: dict[str, tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(
+        cls, judge: Clip, inception: Inception | None, train: CaptionedImages,
+        test: CaptionedImages, count: int,
+    ) -> "Photographs":  # fmt: skip
+        """Those of the first `count` of `test`; the last ones are kept for the next call."""
+        known = inception.sha256 if inception else ""
+        key = (judge.sha256, known, train.sha256, test.sha256, count)
+        if key not in _kept:
+            real = test.pixels(slice(0, count))
+            others = train.pixels(torch.arange(count) * len(train) // count)
+            words = judge.text([each[0] for each in test.captions[:count]]).vector
+            assert words is not None
+            looked = {"real": real, "train": others} if inception else {}
+            _kept.clear()
+            _kept[key] = cls(
+                words, judge.images(real), judge.images(others),
+                {name: inception.seen(x) for name, x in looked.items() if inception},
+            )  # fmt: skip
+        return _kept[key]
+
+
+_kept: dict[tuple[str, str, str, str, int], Photographs] = {}
+
+
 @torch.no_grad()
 def evaluate(
     family: Family,
@@ -126,24 +165,22 @@ def evaluate(
         drawn = alignment.drawn(
             family, reader.encoder_for(family.settings), captions, seed, settings
         )
-    drawn, real = in_8_bits(drawn), test.pixels(slice(0, count))
-    others = train.pixels(torch.arange(count) * len(train) // count)
-    words = judge.text(captions).vector
-    assert words is not None
-    seen = {"drawn": judge.images(drawn), "real": judge.images(real), "train": judge.images(others)}
+    drawn = in_8_bits(drawn)
+    of = Photographs.of(judge, inception, train, test, count)
+    seen = judge.images(drawn)
     about: dict[str, Any] = {
         "samples": count, "features": judge.title, "features_sha256": judge.sha256,
         "resize": judge.features().resize,
     }  # fmt: skip
     against = f"{count:,} photographs of {test.title}"
-    scores = _of_words(seen["drawn"], seen["real"], words, about)
+    scores = _of_words(seen, of.real, of.words, about)
     scores["frechet"] = Score(
-        "Fréchet distance", _distance(seen["drawn"], seen["real"]), reference=against,
-        floor=_distance(seen["train"], seen["real"]), **about,
+        "Fréchet distance", _distance(seen, of.real), reference=against,
+        floor=_distance(of.train, of.real), **about,
     )  # fmt: skip
-    scores["near_copies"] = near_copies(drawn, real, train)
+    scores["near_copies"] = near_copies(drawn, test.pixels(slice(0, count)), train)
     if inception is not None:
-        scores |= _by_inception(inception, drawn, real, others, against)
+        scores |= _by_inception(inception, drawn, of, against)
     return PhotoEvaluation(
         scores, meter.cost, (drawn * 255).round().to(torch.uint8), captions, parameters(family)
     )
@@ -195,14 +232,13 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 
 def _by_inception(
-    inception: Inception, drawn: Tensor, real: Tensor, others: Tensor, against: str
+    inception: Inception, drawn: Tensor, of: Photographs, against: str
 ) -> dict[str, Score]:
     about: dict[str, Any] = {
         "samples": len(drawn), "features": inception.features.name,
         "features_sha256": inception.sha256, "resize": inception.features.resize,
     }  # fmt: skip
-    seen = {name: inception.seen(x) for name, x in
-            (("drawn", drawn), ("real", real), ("train", others))}  # fmt: skip
+    seen = {**of.by_inception, "drawn": inception.seen(drawn)}
     values = {}
     for name in ("drawn", "real"):
         score = InceptionScore(len(drawn), splits=1)

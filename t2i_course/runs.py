@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from t2i_course import models, profiles, texts
+from t2i_course import models, profiles, recipes, texts
 from t2i_course.conditioning import clip
 from t2i_course.conditioning.cache import cached, remembered
 from t2i_course.conditioning.keywords import words_of
@@ -310,6 +310,50 @@ def train(
     digest = f"{seed_of(json.dumps(key, sort_keys=True)):016x}"[-8:]
     folder = runs_root() / f"{name}-{digest}"
     return engine.train(family, data, settings, folder, progress=progress)
+
+
+def follow(
+    name: str,
+    run: Path,
+    data: Images,
+    *,
+    command: str,
+    stopped: str,
+    reader: TextModel | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    **how: Any,
+) -> Run:
+    """Train the recipe `name` in the folder `run`, as a part of something larger, or go on with it.
+
+    Args:
+        data: what is trained on, without its conditions; see `data_for`, as for `reader`.
+        command: what makes such a run, for its note.
+        stopped: what to say if it is interrupted.
+        seed, settings, how: see `recipes.prepare`.
+
+    Raises:
+        T2IError: if it was interrupted, or the folder holds a run of other settings.
+    """
+    recipe = recipes.recipe(name)
+    sizes = {**sizes_for(recipe, data, reader), **(settings or {})}
+    model, training = recipes.prepare(recipe, len(data), seed=seed, settings=sizes, **how)
+    note(run, recipe=name, source=data.name, command=command)
+    conditioned = data_for(model, data, reader, augment.parse(recipe.augment))
+    result = engine.train(model, conditioned, training, run)
+    require(result.finished, stopped)
+    return result
+
+
+def kept(path: Path, **key: Any) -> dict[str, Any] | None:
+    """The JSON object in a file, if it has these entries; None if it was never written, is damaged,
+    or is of something else, and so has to be made anew."""
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    wanted = json.loads(json.dumps(key))  # tuples become lists, as they are there
+    return found if wanted == {name: found.get(name) for name in wanted} else None
 
 
 def sampling_settings(name: str | Path, family: Family, changes: Mapping[str, Any]) -> Settings:

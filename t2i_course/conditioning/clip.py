@@ -169,11 +169,7 @@ class Clip(TextModel):
         Raises:
             T2IError: without captions, or if tokens are asked of a model that gives none.
         """
-        require(
-            not (tokens and self.token_dim == 0),
-            f"{self.name} gives no features of single tokens: condition on its vector alone.",
-        )
-        require(len(captions) > 0, "There is no caption to encode: give at least one.")
+        self.can_read(captions, tokens)
         ids: Tensor = self.tokenizer(list(captions))
         lengths = _lengths(ids)
         order = lengths.argsort()  # chunks of captions of a length have little padding

@@ -137,11 +137,7 @@ class Sentence(TextModel):
         Raises:
             T2IError: without captions, or if tokens are asked of a model that gives none.
         """
-        require(
-            not (tokens and self.token_dim == 0),
-            f"{self.name} gives no features of single tokens: condition on its vector alone.",
-        )
-        require(len(captions) > 0, "There is no caption to encode: give at least one.")
+        self.can_read(captions, tokens)
         order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
         read = [
             self._read([captions[i] for i in order[first : first + CAPTIONS]])

@@ -53,6 +53,14 @@ class TextModel(ABC):
     def length(self, prompt: str) -> int:
         """Of how many pieces a prompt is."""
 
+    def can_read(self, captions: Sequence[str], tokens: bool) -> None:
+        """Raise `T2IError` without captions, or if tokens are asked of a model that gives none."""
+        require(
+            not (tokens and self.token_dim == 0),
+            f"{self.name} gives no features of single tokens: condition on its vector alone.",
+        )
+        require(len(captions) > 0, "There is no caption to encode: give at least one.")
+
     def encoder(self, tokens: bool = True) -> TextEncoder:
         """The captions' embeddings as data and families take them."""
         tokens = tokens and self.token_dim > 0
