@@ -9,6 +9,8 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import glossary
@@ -36,10 +38,14 @@ MADE = ("glossary.md", "commands.md", "models.md", "results.md", "slides.md")  #
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MATH = re.compile(r"(?<!\\)(\$\$?)(?!\s*$)([^$]+?)\1(?!\d)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+# In a notebook, whose text also has formulas and code: what names a file of the course.
+NOTEBOOK_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+\.(?:ipynb|md))(#[^)\s]*)?\)")
 
 
-def notebook_page(path: Path, entries: list[glossary.Entry]) -> str:
-    """A notebook as the site shows it: JSON text.
+def notebook_page(
+    path: Path, entries: list[glossary.Entry], linked: Callable[[str], str] = str
+) -> str:
+    """A notebook as the site shows it, its Markdown through `linked`: JSON text.
 
     What is for a running kernel only (the first cell for Colab, a widget's view) goes; what the
     author hid stays hidden; cells in which a symbol is introduced become targets of links, and a
@@ -56,7 +62,7 @@ def notebook_page(path: Path, entries: list[glossary.Entry]) -> str:
         if cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
             cell["metadata"]["tags"] = [*tags, "hide-output"]
         if cell["cell_type"] == "markdown":
-            cell["source"] = formulas_on_a_line("".join(cell["source"]))
+            cell["source"] = linked(formulas_on_a_line("".join(cell["source"])))
         if cell["id"] in targets:
             cell["source"] = f"({targets[cell['id']]})=\n{cell['source']}"
         for output in cell.get("outputs", []):
@@ -83,7 +89,7 @@ def _markdown(name: str, text: str) -> dict:
     return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text}
 
 
-def links_kept(text: str, page: str, pages: set[str]) -> str:
+def links_kept(text: str, page: str, pages: set[str], link: re.Pattern[str] = LINK) -> str:
     """The Markdown `text` of `page` (a path in the course) with links to what is no page of the
     site replaced by their words."""
 
@@ -99,7 +105,7 @@ def links_kept(text: str, page: str, pages: set[str]) -> str:
             return f"[{words}](/{inside}{anchor or ''})"
         return words
 
-    return LINK.sub(keep, text)
+    return link.sub(keep, text)
 
 
 def commands_page() -> str:
@@ -197,7 +203,9 @@ def lay_out() -> None:
     texts = [name for name in TEXTS if (ROOT / name).is_file()]
     pages = {"index.md", *notebooks, *exercises, *results, *texts, *MADE}
     for name in notebooks + exercises:
-        _write(name, notebook_page(ROOT / name, entries if name in notebooks else []))
+        linked = partial(links_kept, page=name, pages=pages, link=NOTEBOOK_LINK)
+        mine = entries if name in notebooks else []
+        _write(name, notebook_page(ROOT / name, mine, linked))
     for name in [*texts, *results]:
         text = (ROOT / name).read_text(encoding="utf-8")
         _write(name, links_kept(text, name, pages))

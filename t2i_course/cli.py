@@ -64,6 +64,20 @@ SAMPLING = click.option(
 )
 
 
+class Gigabytes(click.ParamType):
+    """Memory such as 8GB, 8 or 500MB, in GB."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        text = str(value).strip().upper().removesuffix("B").removesuffix("I")
+        scale = 1.0 / 1024 if text.endswith("M") else 1.0
+        try:
+            return float(text.rstrip("MG")) * scale
+        except ValueError:
+            self.fail(f"write the memory as 8GB or 500MB, not {value!r}.", param, ctx)
+
+
 def _recipe_help() -> str:
     return "\b\n" + "\n".join(f"{name:<20} {recipe.about}" for name, recipe in RECIPES.items())
 
@@ -90,6 +104,10 @@ def _recipe_help() -> str:
 )
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step, over all processes.")
 @click.option("--micro-batches", type=click.IntRange(1), help="Parts of a batch, to save memory.")
+@click.option(
+    "--memory", type=Gigabytes(), metavar="8GB", help="In place of --micro-batches: a step of each "
+    "network is measured, and the batch cut into as many parts as that asks for.",
+)  # fmt: skip
 @click.option("--precision", help="fp32, bf16, or auto: whichever is faster here.")
 @click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.")
 @click.option("--log-every", type=click.IntRange(1), help="Steps between rows of log.csv.")

@@ -29,7 +29,7 @@ def doctor(mend: bool) -> None:
 @click.command("copy-course")
 @click.argument("folder", type=click.Path(path_type=Path))
 def copy_course(folder: Path) -> None:
-    """Copy notebooks, exercises and README into FOLDER, to work in.
+    """Copy notebooks and exercises into FOLDER, to work in.
 
     The same command after an update brings the new versions. What you have changed stays: the new
     version goes beside it, and its name is said.
@@ -37,4 +37,4 @@ def copy_course(folder: Path) -> None:
     from t2i_course import copying
 
     click.echo(str(copying.copy_course(folder)))
-    click.echo(f"The course is in {shown(folder)}: start with notebooks/00_start_here.ipynb.")
+    click.echo(copying.NEXT.format(folder=shown(folder)))

@@ -1,8 +1,8 @@
 """A copy of the course for a learner who installed the package: `t2i copy-course FOLDER`.
 
-The wheel carries notebooks, exercises and README inside the package; a checkout has them at its
-root. A learner's work is never overwritten: what was changed since it was copied stays, and the new
-version goes beside it.
+The wheel carries notebooks and exercises inside the package; a checkout has them at its root. The
+README stays there: its links and commands are those of a checkout. A learner's work is never
+overwritten: what was changed since it was copied stays, and the new version goes beside it.
 """
 
 import hashlib
@@ -16,7 +16,13 @@ from t2i_course.contract import T2IError, require, write_whole
 from t2i_course.trouble.notebooks import STAMP
 
 PACKAGE = Path(t2i_course.__file__).parent
-WHAT = ("README.md", "notebooks/*.ipynb", "notebooks/*.md", "exercises/*.ipynb", "assets/*.png")
+WHAT = ("notebooks/*.ipynb", "notebooks/*.md", "exercises/*.ipynb")
+NEXT = """\
+The course is in {folder}. Next:
+    python -m jupyterlab {folder}/notebooks/00_start_here.ipynb
+After notebook NN open exercises/exNN_….ipynb in the same JupyterLab: nothing is handed in, the
+checks answer there. The model answers are not copied: they are in the course's repository, in its
+folder solutions/."""
 
 
 @dataclass
@@ -42,7 +48,7 @@ class Copied:
 
 
 def source() -> Path:
-    """The folder that notebooks, exercises and README are copied from.
+    """The folder that notebooks and exercises are copied from.
 
     Raises:
         T2IError: if the package was installed without them.
@@ -57,7 +63,7 @@ def source() -> Path:
 
 
 def copy_course(folder: Path, origin: Path | None = None) -> Copied:
-    """Write notebooks, exercises and README into `folder`, and keep whatever a learner changed.
+    """Write notebooks and exercises into `folder`, and keep whatever a learner changed.
 
     Args:
         folder: is made if it is not there.

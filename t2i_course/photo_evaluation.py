@@ -214,16 +214,17 @@ def _of_words(
     return scores
 
 
-def near_copies(drawn: Tensor, real: Tensor, train: CaptionedImages) -> Score:
+def near_copies(drawn: Tensor, real: Tensor, train: CaptionedImages, side: int = 16) -> Score:
     """The share of pictures `[N, 3, S, S]` nearer to a training picture than 99 % of unseen real
-    ones are (`metrics.near_copies`)."""
-    seen = torch.cat([thumbnails(part / 255) for part in train.images.split(512)])
-    ratios = {name: copy_ratios(thumbnails(x), seen)[0] for name, x in
+    ones are (`metrics.near_copies`), as thumbnails of `side` pixels."""
+    seen = torch.cat([thumbnails(part / 255, side) for part in train.images.split(512)])
+    ratios = {name: copy_ratios(thumbnails(x, side), seen)[0] for name, x in
               (("drawn", drawn), ("real", real))}  # fmt: skip
     return Score(
         "near copies of training images", share_near(ratios["drawn"], ratios["real"]),
         samples=len(drawn), floor=share_near(ratios["real"], ratios["real"]),
-        reference=f"{len(train):,} photographs of {train.title}", note="by pixels",
+        reference=f"{len(train):,} photographs of {train.title}",
+        note=f"by pixels, at most {side} a side",
     )  # fmt: skip
 
 

@@ -1,22 +1,24 @@
 """A learner's copy of the course: whole, up to date, and never at the cost of their work."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from t2i_course import __version__, copying
+from t2i_course.cli import cli
 from t2i_course.copying import copy_course
 from t2i_course.errors import T2IError
 from t2i_course.trouble.notebooks import STAMP
 
 
 def course(folder: Path, **notebooks: str) -> Path:
-    """A small course: README and notebooks by name and content."""
+    """A small course: notebooks by name and content."""
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    (folder / "README.md").write_text("read me")
     for name, content in {"00_start_here": "start", **notebooks}.items():
         (folder / "notebooks" / f"{name}.ipynb").write_text(content)
     return folder
@@ -32,7 +34,7 @@ def test_the_checkout_is_the_source_and_is_copied_byte_for_byte(tmp_path):
     origin = copying.source()
     assert (origin / "pyproject.toml").is_file() and not done.kept and not done.same
     names = {f"notebooks/{path.name}" for path in (origin / "notebooks").glob("*.ipynb")}
-    assert names | {"README.md"} <= set(done.written)
+    assert names <= set(done.written)
     for name in done.written:
         assert (tmp_path / "mine" / name).read_bytes() == (origin / name).read_bytes()
     again = copy_course(tmp_path / "mine")
@@ -73,9 +75,31 @@ def test_work_in_the_file_beside_is_kept_too(tmp_path):
 
 
 def test_a_file_that_was_there_before_any_copy_is_the_learners(tmp_path):
-    (tmp_path / "README.md").write_text("my own notes")
+    name = "notebooks/00_start_here.ipynb"
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / name).write_text("my own notes")
     done = copy_course(tmp_path, course(tmp_path / "x" / "course"))
-    assert (tmp_path / "README.md").read_text() == "my own notes" and "README.md" in done.kept
+    assert (tmp_path / name).read_text() == "my own notes" and name in done.kept
+
+
+def test_what_is_copied_has_no_dead_links_and_the_last_words_name_what_there_is(tmp_path):
+    done = copy_course(tmp_path)
+    dead = set()
+    for name in done.written:
+        path = tmp_path / name
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            sources = (
+                c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"
+            )
+            text = "\n".join("".join(source) for source in sources)
+        for target in re.findall(r"\]\((?![a-z]+:)([^)\s#]+\.(?:ipynb|md|png))", text):
+            if not (path.parent / target).is_file():
+                dead.add(target)
+    assert not dead
+    said = CliRunner().invoke(cli, ["copy-course", str(tmp_path / "mine")]).output
+    assert "notebooks/00_start_here.ipynb" in said and "exercises/exNN" in said
+    assert "solutions/" in said and not (tmp_path / "mine" / "README.md").exists()
 
 
 @given(

@@ -90,6 +90,10 @@ def test_links_to_what_is_no_page_become_words():
     text = "[a](notebooks/00_start_here.ipynb) [b](t2i_course/) [c](https://x.org) ![d](p.png)"
     kept = pages.links_kept(text, "README.md", {"notebooks/00_start_here.ipynb"})
     assert kept == "[a](/notebooks/00_start_here.ipynb) b [c](https://x.org) ![d](p.png)"
+    text = "$f[k](t)$ [02](../notebooks/02_vae.ipynb) [13](../notebooks/13_x.ipynb)"
+    pages_there = {"notebooks/02_vae.ipynb"}
+    kept = pages.links_kept(text, "exercises/ex02_vae.ipynb", pages_there, pages.NOTEBOOK_LINK)
+    assert kept == "$f[k](t)$ [02](/notebooks/02_vae.ipynb) 13"
 
 
 GOOD = '<a href="b.html#there">b</a><img src="p.png" alt="a picture of a boot"><pre>$x_1$</pre>'

@@ -60,6 +60,14 @@ class ToyGAN(Family):
         return self._fake(len(condition), generator).unflatten(1, self.image_shape)
 
 
+class NormedGAN(ToyGAN):
+    """With BatchNorm, as it is inside a norm that the condition modulates."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator.insert(1, nn.BatchNorm1d(8, affine=False))
+
+
 def tiny_cvae(**settings: Any) -> CVAE:
     """A CVAE for `tiny_images`."""
     small = {"image_shape": (1, 4, 4), "latent_dim": 2, "hidden": 8, "condition_dim": 3}

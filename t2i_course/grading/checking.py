@@ -9,8 +9,10 @@ property (what must hold for any input) and oracle (numbers, with a tolerance).
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -33,11 +35,17 @@ from t2i_course.grading.answer import (
 )
 
 __all__ = [
-    "LAYERS", "TASKS", "Answer", "CheckFailed", "Checking", "Draws", "Feedback", "NotYet", "Task",
-    "copied", "find", "gradients_of", "hidden_seed", "plain", "raised", "same", "shown", "task",
+    "LAYERS", "SAID", "TASKS", "Answer", "CheckFailed", "Checking", "Draws", "Feedback", "NotYet",
+    "Task", "copied", "find", "gradients_of", "hidden_seed", "plain", "raised", "same", "shown",
+    "task",
 ]  # fmt: skip
 
 TASKS: dict[str, "Task"] = {}
+SAID = {  # of each layer, to a learner
+    "contract": "shape, type or an error",
+    "property": "must always hold",
+    "oracle": "another value than ours",
+}
 
 
 class Draws:
@@ -77,6 +85,20 @@ class Checking:
     draw: Draws
     variant: int = 1
 
+    def call(self, *args: Any, errors: Mapping[str, str]) -> Any:
+        """The answer's value for these arguments.
+
+        Args:
+            errors: by a piece of an error's text, the slip that is likely where it comes.
+        """
+        try:
+            return self.answer(*args)
+        except CheckFailed as failed:
+            likely = next((words for piece, words in errors.items() if piece in failed.came), "")
+            raise CheckFailed(
+                failed.layer, failed.case, failed.expected, failed.came, failed.likely or likely
+            ) from None
+
     def tensor(
         self, value: Any, shape: Sequence[int], case: str, dtype: torch.dtype | None = None,
         slips: Mapping[tuple[int, ...], str] | None = None,
@@ -94,7 +116,8 @@ class Checking:
             came = f"shape {list(value.shape)}"
             raise CheckFailed("contract", case, f"shape {list(shape)}", came, likely)
         if dtype is not None and value.dtype != dtype:
-            raise CheckFailed("contract", case, str(dtype), str(value.dtype))
+            likely = ".float() makes float32 of it." if dtype == torch.float32 else ""
+            raise CheckFailed("contract", case, str(dtype), str(value.dtype), likely)
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise CheckFailed("contract", case, "finite numbers", "NaN or infinity")
 
@@ -116,6 +139,25 @@ class Checking:
         if not near and isinstance(value, Tensor):
             self.tensor(value, torch.as_tensor(expected).shape, case)
         raise CheckFailed(layer, case, shown(expected), shown(value), near[0] if near else "")
+
+    def agrees(
+        self, value: Any, before: Any, case: str, likely: str = "", *, was: str = "before",
+        slips: Mapping[str, Tensor | float] | None = None, rtol: float = 1e-4, atol: float = 1e-5,
+    ) -> None:  # fmt: skip
+        """Property: two of the answer's own values are equal. Neither of them need be right.
+
+        Args:
+            likely: the slip to name where none of `slips` (as in `close`) fits.
+            was: what `before` is, in a word or two.
+        """
+        try:
+            self.close(value, before, case, layer="property", slips=slips, rtol=rtol, atol=atol)
+        except CheckFailed as failed:
+            if failed.layer != "property":
+                raise
+            came = f"{failed.expected} {was}, {failed.came} after"
+            words = failed.likely or likely
+            raise CheckFailed("property", case, "two equal values", came, words) from None
 
     def equal(
         self, value: Any, expected: Any, case: str, *, layer: str = "oracle",
@@ -153,21 +195,24 @@ class Task:
     Attributes:
         name: "ex03-kl": the exercise and the task; also the id of its answer's cell.
         function: what the learner's function or class is called.
-        equation: what it computes, in a line.
+        equations: what each variant of it computes, in a line: as many as there are variants.
         points: for the whole task.
         check: the check itself.
         reference: "module:function" of the package that does the same, several with ", " between
             them, or "": in grading a stub stands there.
-        variants: how many there are.
     """
 
     name: str
     function: str
-    equation: str
+    equations: tuple[str, ...]
     points: int
     check: Callable[[Checking], None]
     reference: str = ""
-    variants: int = 1
+
+    @property
+    def variants(self) -> int:
+        """How many there are."""
+        return len(self.equations)
 
     @property
     def references(self) -> list[str]:
@@ -188,7 +233,13 @@ class Task:
         """
         self.run(answer if isinstance(answer, Answer) else Answer(answer), seed, variant)
         plural = "" if self.points == 1 else "s"
-        print(f"{self.function}: right. {self.points} point{plural}.")
+        borrowed = _borrowed(answer, self.references)
+        print(
+            f"{self.function}: right. {self.points} point{plural}."
+            if not borrowed
+            else f"{self.function}: right, but it calls the package's own {borrowed}, which is not "
+            "there when your work is graded: write it yourself."
+        )
 
     def run(self, answer: Answer, seed: int, variant: int = 1) -> None:
         """The same without a word."""
@@ -208,9 +259,25 @@ class Task:
                 f"something that the check cannot read ({type(error).__name__}: {error})",
             )  # fmt: skip
         again = CheckFailed(failed.layer, failed.case, failed.expected, failed.came, failed.likely)
-        head = f"{self.function}: not yet right ({failed.layer})."
-        again.args = (f"{head}\n{failed}\nEquation: {self.equation}",)
+        head = f"{self.function}: not yet right ({SAID[failed.layer]})."
+        again.args = (f"{head}\n{failed}\nEquation: {self.equations[variant - 1]}",)
         raise again
+
+
+def _borrowed(answer: Any, references: Sequence[str]) -> str:
+    """The name of a reference of the package that the function's code calls, or ""."""
+    code, known = getattr(answer, "__code__", None), getattr(answer, "__globals__", {})
+    if code is None:
+        return ""
+    there = [known[name] for name in code.co_names if name in known]
+    for module, name in (each.split(":") for each in references):
+        own = getattr(sys.modules.get(module), name, None)
+        by_module = name in code.co_names and any(
+            isinstance(each, ModuleType) and getattr(each, name, None) is own for each in there
+        )
+        if own is not None and (by_module or any(each is own for each in there)):
+            return name
+    return ""
 
 
 def hidden_seed() -> int:
@@ -228,17 +295,19 @@ def hidden_seed() -> int:
 
 
 def task(
-    name: str, *, equation: str, points: int, reference: str = "", variants: int = 1,
+    name: str, *, equation: str | tuple[str, ...], points: int, reference: str = "",
     function: str = "",
 ) -> Callable[[Callable[[Checking], None]], Task]:  # fmt: skip
     """Make a check the `Task` of that name and list it in `TASKS`.
 
-    The learner's function has the name after the hyphen, unless `function` says another.
+    The learner's function has the name after the hyphen, unless `function` says another. A task
+    with variants has an equation for each.
     """
+    equations = (equation,) if isinstance(equation, str) else equation
 
     def make(check: Callable[[Checking], None]) -> Task:
         known = function or name.split("-", 1)[1]
-        TASKS[name] = Task(name, known, equation, points, check, reference, variants)
+        TASKS[name] = Task(name, known, equations, points, check, reference)
         return TASKS[name]
 
     return make

@@ -119,6 +119,7 @@ def pick(notebook: NotebookNode, variant: int = 1) -> NotebookNode:
     """The instructor's notebook of one variant: solutions, hidden tests, one form of each task.
 
     Where a task has no such variant, its first is taken. Cells tagged `instructor` are left out.
+    Checks get the tag `raises-exception`: JupyterLab's "Run All" goes on after one that fails.
     """
     notebook = copy.deepcopy(notebook)
     has = {plain_id(cell) for cell in notebook.cells if variant_of(cell) == variant}
@@ -130,6 +131,9 @@ def pick(notebook: NotebookNode, variant: int = 1) -> NotebookNode:
             continue
         cell.id = plain_id(cell)
         cell.metadata.pop("t2i", None)
+        marks = cell.metadata.get("nbgrader", {})
+        if marks.get("grade") and not marks.get("solution"):
+            cell.metadata.tags = [*cell.metadata.get("tags", []), "raises-exception"]
         kept.append(cell)
     notebook.cells = kept
     notebook.metadata = nbformat.from_dict(KERNEL)

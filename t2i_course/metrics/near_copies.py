@@ -19,12 +19,14 @@ from t2i_course.metrics.neighbours import nearest
 QUANTILE = 0.01  # the share of real images that count as near
 
 
-def thumbnails(images: Tensor) -> Tensor:
-    """Images `[N, C, H, W]` averaged over 2x2 pixels, as vectors `[N, C·H/2·W/2]`.
+def thumbnails(images: Tensor, side: int = 16) -> Tensor:
+    """Images `[N, C, S, S]` averaged down to `side` pixels a side, or to S/2, as vectors `[N, D]`.
 
-    A copy with some noise or blur is then still near.
+    A copy with some noise is then still near. Small on purpose: at 32 pixels a side an unseen
+    photograph that is blurred has its nearest neighbours among the few blurred ones, and is called
+    a copy of them (notebook 12).
     """
-    return F.avg_pool2d(images, 2).flatten(1)
+    return F.adaptive_avg_pool2d(images, min(side, images.shape[-1] // 2)).flatten(1)
 
 
 def copy_ratios(images: Tensor, train: Tensor, n: int = 50) -> tuple[Tensor, Tensor]:

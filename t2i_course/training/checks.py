@@ -122,7 +122,10 @@ def check_same_run(start: Path, config: dict[str, Any], family: Trainable) -> No
     there = json.loads(json.dumps(there))
     # How a batch is cut, kept and logged changes nothing that is computed, nor where the same data
     # and the same encoder were found.
-    free = {"micro_batches", "checkpoint_every", "keep", "log_every", "source", "encoder_source"}
+    free = {
+        "micro_batches", "memory", "checkpoint_every", "keep", "log_every", "source",
+        "encoder_source",
+    }  # fmt: skip
     for path, old, new in _differences(there, here, ""):
         if path.split(".")[-1] not in free:
             raise T2IError(

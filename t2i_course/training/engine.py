@@ -23,13 +23,13 @@ from torch import Tensor, nn
 import t2i_course
 from t2i_course.contract import Condition, Data, RowGenerator, T2IError, Trainable, require, seed_of
 from t2i_course.metrics.cost import Cost, measure, parameters
-from t2i_course.training import checkpoints, checks
+from t2i_course.training import checkpoints, checks, fitting
 from t2i_course.training.clock import Stopwatch
 from t2i_course.training.ema import EMA
 from t2i_course.training.interrupt import Interrupt
 from t2i_course.training.log import Log
 from t2i_course.training.memory import keep_freed_memory
-from t2i_course.training.optimizers import Optimizer
+from t2i_course.training.optimizers import Optimizer, clip_gradients
 from t2i_course.training.precision import fastest_precision
 from t2i_course.training.progress import progress_bar, stopped
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
@@ -93,18 +93,6 @@ def batch_indices(
         parts.append(order(seed, epoch)[first : first + end - place])
         place += len(parts[-1])
     return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def clip_gradients(parameters: list[nn.Parameter], largest: float) -> Tensor:
-    """Scale the gradients down to the norm `largest` if theirs is above it; their norm before.
-
-    As `torch.nn.utils.clip_grad_norm_`, which multiplies them by 1 where there is nothing to clip.
-    """
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # On the CPU a look at the norm costs nothing; a GPU would have to be waited for.
-    if not (norm.is_cpu and norm <= largest):
-        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
-    return norm
 
 
 @functools.lru_cache(maxsize=2)
@@ -185,6 +173,12 @@ class _Training:
             ]
             precision = broadcast_object_list(chosen)[0]
         self.precision = precision
+        if settings.memory is not None:
+            some = self.rows[0][: fitting.PROBED]
+            probed = self._batch(0, some, state.device)
+            self.settings = settings = fitting.fitted(family, *probed, settings, precision, state)
+            checks.check_family(family, settings, state)
+            self.rows = checks.rows_of(state, settings)
         # Accelerate keeps one state a process and refuses a second precision, which a notebook
         # with two runs needs; the process group (PartialState) stays.
         AcceleratorState._reset_state()
@@ -390,6 +384,7 @@ class _Training:
             "device": str(self.accelerator.device),
             "processes": self.accelerator.num_processes,
             "threads": torch.get_num_threads(),
+            "micro_batches": self.settings.micro_batches,
             "versions": {
                 "t2i_course": t2i_course.__version__,
                 "torch": torch.__version__,

@@ -70,5 +70,17 @@ class Optimizer:
             unpack_optimizer(part, own)
 
 
+def clip_gradients(parameters: list[nn.Parameter], largest: float) -> Tensor:
+    """Scale the gradients down to the norm `largest` if theirs is above it; their norm before.
+
+    As `torch.nn.utils.clip_grad_norm_`, which multiplies them by 1 where there is nothing to clip.
+    """
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    # On the CPU a look at the norm costs nothing; a GPU would have to be waited for.
+    if not (norm.is_cpu and norm <= largest):
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm
+
+
 def _is_matrix(parameter: nn.Parameter) -> bool:
     return parameter.ndim == 2 and min(parameter.shape) >= SMALLEST

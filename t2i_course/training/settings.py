@@ -70,6 +70,9 @@ class TrainSettings(Settings):
             of several processes, the first one's.
         batch_size: images a step, over all processes.
         micro_batches: into how many parts each process cuts its share of the batch.
+        memory: GB (2^30 bytes) that the tensors of a step may take: a step of each network is
+            measured, and the batch is cut into as many parts as that asks for, in the place of
+            `micro_batches`.
         optimizers: by network's name; a network that is not named gets the defaults.
         ema: decay of the running average of the weights; 0 for none.
         precision: "fp32", "bf16", or "auto": whichever a short probe finds faster here.
@@ -93,6 +96,7 @@ class TrainSettings(Settings):
     log_every: int = 50
     minutes: float | None = None
     clock: str = "wall"
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "micro_batches", "checkpoint_every", "keep", "log_every")
@@ -107,6 +111,10 @@ class TrainSettings(Settings):
         require(
             self.minutes is None or 0 < self.minutes < math.inf,
             f"minutes must be above 0, not {self.minutes}.",
+        )
+        require(
+            self.memory is None or (self.memory > 0 and self.micro_batches == 1),
+            "memory is in GB, above 0, and chooses micro_batches itself: give only one of them.",
         )
         if self.clock not in CLOCKS:
             raise unknown("clock", self.clock, CLOCKS)

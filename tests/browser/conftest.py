@@ -51,7 +51,7 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, out, request):
+def page(browser, lab, out, request):
     """A page of its own, as wide as a small laptop's; where a test fails, what it shows is kept."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(1000 * jupyter.PATIENCE)
@@ -60,3 +60,4 @@ def page(browser, out, request):
     if request.session.testsfailed > failed and not page.is_closed():
         page.screenshot(path=out / f"failed-{request.node.name}.png")
     page.close()
+    lab.forget()

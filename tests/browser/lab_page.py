@@ -1,6 +1,8 @@
 """JupyterLab as a learner meets it: a server on a loopback port, and a page of it in a browser."""
 
+import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -9,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ PATIENCE = float(
     os.environ.get("T2I_BROWSER_PATIENCE") or 300
 )  # seconds, for whatever is waited for
 NEWS = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+# The cells that are in the window, as JavaScript.
+SEEN = """const seen = [...document.querySelectorAll('.jp-Notebook .jp-Cell')].filter(one => {
+    const box = one.getBoundingClientRect();
+    return box.height > 0 && box.bottom > 100 && box.top < innerHeight && one.offsetParent;
+});"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # No sandbox, as it refuses to start as root; nothing is fetched that no page asks for.
 SWITCHES = (
@@ -35,6 +42,26 @@ def browser_path() -> str | None:
     return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
+# Notes, from the first key or click in a widget on, when it first answers and when its picture
+# changes.
+WATCH = """box => {
+    const times = {}, pictures = () => [...box.querySelectorAll('img')].map(one => one.src).join();
+    const words = () => [...box.querySelectorAll('[role]')].map(one => one.textContent).join();
+    const before = [pictures(), words()], now = () => performance.now() - times.start;
+    for (const kind of ['keydown', 'change', 'click'])
+        box.addEventListener(kind, () => times.start ??= performance.now(), {capture: true});
+    const watch = new MutationObserver(() => {
+        if (times.start === undefined) return;
+        if (pictures() != before[0]) times.picture ??= now();
+        if (times.picture || words() != before[1]) times.answer ??= now();
+    });
+    watch.observe(box, {subtree: true, childList: true, attributes: true, characterData: true});
+    window.t2iTimes = times;
+}"""
+
+LOST = re.compile("Error displaying widget|Loading widget")
+
+
 class Lab:
     """A server that runs in `folder`, and its address."""
 
@@ -42,7 +69,15 @@ class Lab:
         self.folder, self.port, self.token = folder, port, token
 
     def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}&reset"
+
+    def forget(self) -> None:
+        """End every kernel, as each holds a gigabyte."""
+        with urllib.request.urlopen(self.address("api/sessions")) as found:
+            sessions = json.load(found)
+        for session in sessions:
+            path = self.address(f"api/sessions/{session['id']}")
+            urllib.request.urlopen(urllib.request.Request(path, method="DELETE")).close()
 
 
 def _free_port() -> int:
@@ -103,6 +138,7 @@ class Notebook:
 
     def __init__(self, page: Any, lab: Lab, path: str):
         self.page, self.file = page, lab.folder / path
+        self.widgets: list[Widget] = []
         page.goto(lab.address(f"lab/tree/{path}"))
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.idle()
@@ -126,30 +162,51 @@ class Notebook:
             .map(one => one.textContent.trim())"""
         # What is stored has its numbers already: they go first. Cells come to the page by and by.
         self.page.wait_for_function(f"() => {prompts}.some(one => one == '[*]:')")
-        done = f"count => {prompts}.filter(one => /^\\[\\d+\\]:$/.test(one)).length == count"
+        # A folded cell has no number.
+        done = f"count => {prompts}.filter(one => /^(\\[\\d+\\]:)?$/.test(one)).length == count"
         self.page.wait_for_function(done, arg=count)
         self.idle()
 
     def saved(self) -> Any:
-        """The notebook as it lies on the disk after Ctrl-S."""
+        """The notebook as it lies on the disk after it is saved."""
         before = self.file.stat().st_mtime_ns
-        self.page.keyboard.press("Control+s")
+        self.menu("File", "Save Notebook")
         end = time.monotonic() + PATIENCE
-        while self.file.stat().st_mtime_ns == before:
-            assert time.monotonic() < end, "it was not saved"
+        while time.monotonic() < end:
             self.page.wait_for_timeout(100)
-        return nbformat.read(self.file, as_version=4)
+            if self.file.stat().st_mtime_ns != before:
+                with suppress(nbformat.reader.NotJSONError):  # it is being written
+                    return nbformat.read(self.file, as_version=4)
+        raise AssertionError("it was not saved")
 
     def widget(self, name: str) -> "Widget":
         """A widget of the course, by its class without the prefix."""
-        return Widget(self.page, self.page.locator(f".t2i-{name}").first, name)
+        found = Widget(self.page, self.page.locator(f".t2i-{name}").first, name)
+        self.widgets.append(found)
+        return found
 
-    def shot(self, top: Path, figure: Path) -> None:
-        """Photograph the page at its top, and where its first figure is."""
-        self.page.locator(".jp-Notebook .jp-Cell").first.scroll_into_view_if_needed()
-        self.page.screenshot(path=top)
-        self.page.locator(".jp-OutputArea-output img").first.scroll_into_view_if_needed()
-        self.page.screenshot(path=figure)
+    def leaf(self, out: Path, name: str) -> None:
+        """Photograph the notebook from top to bottom, window by window; every picture is whole."""
+        # JupyterLab keeps only the cells near the window in the page.
+        scroller = self.page.locator(".jp-WindowedPanel-outer").first
+        scroller.evaluate("one => one.scrollTo(0, 0)")
+        for number in range(1, 100):
+            self.page.wait_for_function(f"() => {{ {SEEN} return seen.length > 0; }}")
+            self.page.wait_for_timeout(300)  # formulas and pictures settle
+            broken = self.page.evaluate(
+                f"() => {{ {SEEN} return seen.flatMap(one => [...one.querySelectorAll('img')])"
+                ".filter(one => one.complete && !one.naturalWidth).length; }"
+            )
+            assert broken == 0
+            assert self.page.get_by_text(LOST).count() == 0
+            self.page.screenshot(path=out / f"{name}-{number:02d}.png")
+            # Cells below the window are there before they are in it; below the last is nothing.
+            if self.page.evaluate(
+                "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1)"
+                ".getBoundingClientRect().bottom <= innerHeight"
+            ):
+                return
+            scroller.evaluate("one => one.scrollBy(0, 0.9 * one.clientHeight)")
 
 
 class Widget:
@@ -157,8 +214,20 @@ class Widget:
 
     def __init__(self, page: Any, box: Any, name: str):
         self.page, self.box, self.name = page, box, name
+        self.times: list[tuple[str, str, float, float]] = []
         box.locator("img").first.wait_for()
         box.scroll_into_view_if_needed()
+
+    def _act(self, what: str, act: Callable[[], Any]) -> list[str]:
+        """Do something and wait for the new pictures; how long they took is kept in `times`: the
+        widget, what was done, ms to the first answer, ms to the first new picture."""
+        before = self.pictures()
+        self.box.evaluate(WATCH)
+        act()
+        after = self.changed(before)
+        times = self.page.evaluate("() => window.t2iTimes")
+        self.times.append((self.name, what, times["answer"], times["picture"]))
+        return after
 
     def pictures(self) -> list[str]:
         return self.box.locator("img").evaluate_all("all => all.map(one => one.src)")
@@ -186,27 +255,29 @@ class Widget:
 
     def slide(self, name: str, presses: int) -> list[str]:
         """Move a slider by arrow keys, to the right or (below 0) to the left; the new pictures."""
-        before = self.pictures()
         row = self.box.locator(".widget-hslider, .widget-slider", has_text=name).first
         row.locator(".noUi-handle").focus()
-        for _ in range(abs(presses)):
-            self.page.keyboard.press("ArrowRight" if presses > 0 else "ArrowLeft")
-        return self.changed(before)
+
+        def press() -> None:
+            for _ in range(abs(presses)):
+                self.page.keyboard.press("ArrowRight" if presses > 0 else "ArrowLeft")
+
+        return self._act(f"slide {name}", press)
 
     def type(self, text: str) -> list[str]:
         """Type into the text box and press Enter; the new pictures."""
-        before = self.pictures()
         field = self.box.locator("input[type=text]").first
         field.fill(text)
-        field.press("Enter")
-        return self.changed(before)
+        return self._act("type", lambda: field.press("Enter"))
 
     def choose(self, name: str, option: str) -> list[str]:
         """Choose from a list; the new pictures."""
-        before = self.pictures()
-        row = self.box.locator(".widget-dropdown", has_text=name).first
-        row.locator("select").select_option(option)
-        return self.changed(before)
+        select = self.box.locator(".widget-dropdown", has_text=name).first.locator("select")
+        return self._act(f"choose {name}", lambda: select.select_option(option))
+
+    def click(self, name: str) -> list[str]:
+        """Press a button; the new pictures."""
+        return self._act(name, self.box.get_by_role("button", name=name).click)
 
     def shot(self, path: Path) -> None:
         self.box.scroll_into_view_if_needed()

@@ -1,7 +1,7 @@
 """Each notebook as a learner runs it, in the smoke profile: all cells, then its widgets."""
 
+import csv
 import os
-import re
 
 import nbformat
 import pytest
@@ -39,9 +39,7 @@ def use_latent_walk(notebook, shot):
     walk.choose("label", "Ankle boot")
     assert walk.alts()[0].startswith("Ankle boot")
     shot(walk, "after")
-    before = walk.pictures()
-    walk.box.get_by_role("button", name="All to 0").click()
-    walk.changed(before)
+    walk.click("All to 0")
     assert f"{first} = 0.0" in walk.alts()[0]
 
 
@@ -99,6 +97,7 @@ def test_a_notebook_runs_in_jupyterlab_and_its_widgets_answer(path, lab, page, o
     if WANTED and number not in WANTED:
         pytest.skip("not among T2I_BROWSER_NOTEBOOKS")
     notebook = Notebook(page, lab, f"notebooks/{path.name}")
+    as_stored = nbformat.read(notebook.file, as_version=4)
     notebook.run_all()
 
     def shot(widget, when):
@@ -106,10 +105,12 @@ def test_a_notebook_runs_in_jupyterlab_and_its_widgets_answer(path, lab, page, o
 
     for use in USES.get(number, []):
         use(notebook, shot)
-    notebook.shot(out / f"{number}-top.png", out / f"{number}-figure.png")
-    as_run, as_stored = notebook.saved(), nbformat.read(path, as_version=4)
+    times = [time for widget in notebook.widgets for time in widget.times]
+    with open(out / f"{number}-latencies.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("widget", "action", "answer ms", "picture ms"), *times])
+    notebook.leaf(out, number)
     stored = {cell.id: cell for cell in as_stored.cells}
-    for cell in as_run.cells:
+    for cell in notebook.saved().cells:
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         assert cell.execution_count, cell.source
@@ -118,14 +119,6 @@ def test_a_notebook_runs_in_jupyterlab_and_its_widgets_answer(path, lab, page, o
             assert output.get("name") != "stderr", output.text
         kinds, wanted = kinds_of(cell.outputs), kinds_of(stored[cell.id].outputs)
         assert kinds >= wanted, f"{cell.source}\nshows {kinds}, and stored is {wanted}"
-    # Every picture of the page is there, and no output is an empty box.
-    broken = page.evaluate(
-        """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output img')]
-            .filter(one => one.complete && !one.naturalWidth).length"""
-    )
-    assert broken == 0
-    lost = page.get_by_text(re.compile("Error displaying widget|Loading widget")).count()
-    assert lost == 0
 
 
 def kinds_of(outputs):

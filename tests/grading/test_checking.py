@@ -8,6 +8,7 @@ from torch import nn
 
 from t2i_course.errors import T2IError
 from t2i_course.grading.checking import (
+    SAID,
     Answer,
     CheckFailed,
     Checking,
@@ -30,7 +31,7 @@ def failure(function, *args, **kwargs):
 
 
 def a_task(check, **changes):
-    whole = {"name": "ex99-twice", "function": "twice", "equation": "y = 2 x", "points": 3}
+    whole = {"name": "ex99-twice", "function": "twice", "equations": ("y = 2 x",), "points": 3}
     return Task(**(whole | {"check": check} | changes))
 
 
@@ -166,10 +167,77 @@ def test_a_failure_says_its_layer_and_the_likely_slip(answer, layer, likely):
     said = failure(a_task(check), answer)
     assert (said.layer, said.likely) == (layer, likely)
     lines = str(said).splitlines()
-    assert lines[0] == f"twice: not yet right ({layer})."
+    assert lines[0] == f"twice: not yet right ({SAID[layer]})."
     assert lines[-1] == "Equation: y = 2 x"
     assert said._render_traceback_() == lines
     assert said.__context__ is None  # the learner sees no second error
+
+
+def test_a_failure_shows_the_equation_of_its_own_variant_only():
+    def check_of_two(c):
+        c.close(c.answer(1.0), 2.0 * c.variant, "one")
+
+    two = a_task(check_of_two, equations=("y = 2 x", "y = 4 x"))
+    assert two.variants == 2
+    for variant, own in ((1, "y = 2 x"), (2, "y = 4 x")):
+        said = failure(two, lambda x: x, variant=variant)
+        assert str(said).splitlines()[-1] == f"Equation: {own}"
+
+
+def test_two_values_of_the_answers_own_are_both_shown_and_neither_is_called_right():
+    c = Checking(Answer(abs), Draws(0))
+    c.agrees(2.0, 2.0, "again")
+    said = failure(c.agrees, 442.46, 31.12, "again, longer", "divide by the norms")
+    assert (said.layer, said.expected, said.likely) == (
+        "property",
+        "two equal values",
+        "divide by the norms",
+    )
+    assert said.came == "31.12 before, 442.46 after"
+    said = failure(c.agrees, 4.0, 2.0, "again", "a guess", was="first", slips={"twice": 4.0})
+    assert said.likely == "twice" and said.came == "2 first, 4 after"
+    assert failure(c.agrees, ONE, ONE[0], "another shape").layer == "contract"
+
+
+def test_an_error_can_name_its_likely_slip():
+    def by_an_if(x):
+        return x if x > 0 else -x
+
+    c = Checking(Answer(by_an_if), Draws(0))
+    assert torch.equal(c.call(torch.ones(1), errors={}), torch.ones(1))
+    said = failure(c.call, ONE, errors={"no such": "wrong", "ambiguous": "a mask, not an if"})
+    assert (said.layer, said.likely) == ("contract", "a mask, not an if")
+    assert failure(c.call, ONE, errors={}).likely == ""
+
+
+def test_a_number_type_that_floats_ask_for_is_told_with_its_mend():
+    c = Checking(Answer(abs), Draws(0))
+    assert ".float()" in failure(c.tensor, ONE.long(), (2, 3), "case", torch.float32).likely
+
+
+def test_an_answer_that_calls_the_package_is_right_and_told_that_it_earns_nothing(capsys):
+    import t2i_course.grading.checks.ex02  # noqa: F401
+
+    def written(imports, body):  # as in a notebook: imports and the answer in one namespace
+        names = {}
+        exec(f"{imports}\ndef f(mu, logvar, eps):\n    return {body}", names)
+        return names["f"]
+
+    own = "mu + (logvar / 2).exp() * eps"
+    call = "reparameterise(mu, logvar, eps)"
+    for imports, body in (
+        ("from t2i_course.models.vae import reparameterise", call),
+        (
+            "from t2i_course.models.vae import reparameterise as packaged",
+            call.replace("reparameterise", "packaged"),
+        ),
+        ("from t2i_course.models import vae", f"vae.{call}"),
+    ):
+        find("ex02-reparameterise")(written(imports, body))
+        said = capsys.readouterr().out
+        assert "package's own reparameterise" in said and "points" not in said
+    find("ex02-reparameterise")(written("from t2i_course.models import vae", own))
+    assert capsys.readouterr().out == "reparameterise: right. 2 points.\n"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -53,10 +53,15 @@ def test_a_notebook_has_the_form_of_an_exercise(path):
     assert (head["id"], imports["id"]) == (f"{name}-title", f"{name}-imports")
     assert head["source"].startswith(f"# {name[2:]} · Exercise: ")
     assert re.search(r"\d+ min", head["source"]) and "uilds on" in head["source"]
+    assert f"[notebook {name[2:]}](../notebooks/{path.name[2:]})" in head["source"]
+    notebook = ROOT / "notebooks" / path.name[2:]
+    assert notebook.is_file()
+    if int(name[2:]) < 13:
+        assert f"](../exercises/{path.name})" in notebook.read_text(encoding="utf-8")
+    how = head["source"].split("**How to work.**")[1].split("earns nothing")[0]
     assert (
-        path.stem.removeprefix(name)
-        in {each.stem[2:] for each in (ROOT / "notebooks").glob(f"{name[2:]}_*.ipynb")}
-        or int(name[2:]) > 10
+        how
+        == cells(SOLUTIONS[0])[0]["source"].split("**How to work.**")[1].split("earns nothing")[0]
     )
     for cell in cells(path):
         if cell["cell_type"] == "code":
@@ -101,15 +106,24 @@ def test_a_task_says_what_a_learner_must_know(one):
 def test_worked_numbers_are_true(one):
     second = f"-v{one.variant}" if one.variant > 1 else ""
     text = next(c["source"] for c in cells(one.path) if c["id"] == f"{one.name}-text{second}")
-    names = {"torch": torch, "tensor": torch.tensor} | imported(one.path)
-    names[one.task.function] = one.answer()
-    for call, value in re.findall(r"Worked: `(.+?) = (.+?)`", text):
-        came, said = eval(call, names), eval(value, names)
+    lines = re.findall(r"^Worked: `([^`]+)`", text, re.MULTILINE)
+    assert len(lines) == text.count("Worked: ")
+    # What a learner has: the imports of the notebook and the function.
+    names = imported(one.path) | {one.task.function: one.answer()}
+    printed = names | {"torch": torch, "tensor": torch.tensor}
+    for call, _, value in (line.rpartition("=") for line in lines):
+        came, said = eval(call, dict(names)), eval(value.strip(), dict(printed))
         if isinstance(said, torch.Tensor | float | Fraction):
             came, said = (torch.as_tensor(each).double() for each in (came, said))
             torch.testing.assert_close(came, said, rtol=2e-3, atol=6e-4)
         else:
             assert came == said, call
+
+
+@each_solution
+def test_no_equation_tells_of_another_variant(one):
+    assert len(set(one.task.equations)) == one.task.variants
+    assert not re.search(r"variant|second form|another form", " ".join(one.task.equations))
 
 
 @each_notebook
@@ -264,7 +278,7 @@ def test_a_wrong_answer_in_a_notebook_shows_its_feedback_and_no_traceback(kernel
     _, errors = run(kernel, nbformat.writes(notebook), tmp_path)
     error = errors["ex02-kl-check"]
     assert error.ename == "CheckFailed"
-    assert error.traceback[0] == "kl: not yet right (oracle)."
+    assert error.traceback[0] == "kl: not yet right (another value than ours)."
     starts = [line.split(":")[0] for line in error.traceback]
     assert starts == ["kl", "Case", "Expected", "Came", "Likely", "Equation"]
     assert "½ is missing" in error.traceback[4]

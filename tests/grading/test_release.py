@@ -88,6 +88,21 @@ def test_checks_are_locked_and_ids_are_the_sources(path):
             assert cell.metadata.nbgrader.points > 0
 
 
+@each_solution
+def test_run_all_goes_on_after_a_check_and_nbgrader_gives_an_error_no_points(path):
+    from nbgrader.utils import determine_grade
+
+    notebook = nbformat.reads(release.exercise_text(path), as_version=4)
+    tagged = [c for c in notebook.cells if "raises-exception" in c.metadata.get("tags", [])]
+    assert [cell.id for cell in tagged] == [f"{one.name}-check" for one in solved(path)
+                                            if one.variant == 1]  # fmt: skip
+    for cell in tagged:
+        most = cell.metadata.nbgrader.points
+        assert determine_grade(cell) == (most, most)
+        cell.outputs = [nbformat.v4.new_output("error", ename="NotYet", evalue="", traceback=[])]
+        assert determine_grade(cell) == (0, most)
+
+
 def test_files_are_the_same_bytes_at_each_run_and_of_no_machine(tmp_path, small):
     notebook, write = small
     notebook = copy.deepcopy(notebook)

@@ -74,9 +74,11 @@ def test_a_collapsed_set_is_seen_as_one() -> None:
     assert share_near(nearest_others(samples), nearest_others(real)) == pytest.approx(0.9, abs=0.02)
 
 
-def test_a_thumbnail_is_the_mean_of_four_pixels() -> None:
-    image = torch.tensor([[0.0, 1.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]])[None, None]
-    assert thumbnails(image).tolist() == [[1.0, 2.0]]
+def test_a_thumbnail_is_a_mean_of_pixels() -> None:
+    image = torch.tensor([[0.0, 1.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]]).repeat(2, 1)[None, None]
+    assert thumbnails(image).tolist() == [[1.0, 2.0, 1.0, 2.0]]
+    assert thumbnails(image, 1).tolist() == [[pytest.approx(1.5)]]
+    assert thumbnails(torch.ones(2, 3, 224, 224)).shape == (2, 3 * 16 * 16)
 
 
 def test_no_other_image_is_an_error() -> None:

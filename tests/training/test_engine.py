@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import ToyGAN, tiny_cvae, tiny_images
+from toys import NormedGAN, ToyGAN, tiny_cvae, tiny_images
 
 from t2i_course.contract import Condition, RowGenerator, T2IError
 from t2i_course.models.vae import CVAE
-from t2i_course.training import checkpoints, engine
+from t2i_course.training import checkpoints, engine, optimizers
 from t2i_course.training.engine import batch_indices, train
 from t2i_course.training.log import read
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
@@ -134,7 +134,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine():
 def test_gradients_are_clipped_as_torch_clips_them(largest):
     """Oracle: `torch.nn.utils.clip_grad_norm_`; the norm of these is 5."""
     both = []
-    for clip in (engine.clip_gradients, torch.nn.utils.clip_grad_norm_):
+    for clip in (optimizers.clip_gradients, torch.nn.utils.clip_grad_norm_):
         parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
         parameters[0].grad, parameters[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0])
         both.append([clip(parameters, largest), parameters[0].grad, parameters[1].grad])
@@ -157,14 +157,6 @@ def test_the_gradient_is_clipped_to_the_norm_asked_for(monkeypatch):
     run = train(tiny_cvae(), tiny_images(), clipped, progress=False)
     assert norms == pytest.approx([0.01] * 6, rel=1e-3)
     assert min(run.log["cvae/grad_norm"]) > 0.01
-
-
-class NormedGAN(ToyGAN):
-    """With BatchNorm, as it is inside a norm that the condition modulates."""
-
-    def __init__(self):
-        super().__init__()
-        self.generator.insert(1, torch.nn.BatchNorm1d(8, affine=False))
 
 
 @pytest.mark.parametrize("family", [tiny_cvae, NormedGAN])

@@ -10,9 +10,11 @@ from t2i_course.grading.checking import Checking, shown, task
 
 @task(
     "ex01-as_input",
-    equation="x_0 = u / 255 in [0, 1]; for a network that ends in tanh, 2 x_0 − 1",
+    equation=(
+        "x_0 = u / 255 in [0, 1]",
+        "x_0 = 2 u / 255 − 1 in [−1, 1]",
+    ),
     points=2,
-    variants=2,
 )
 def check_as_input(c: Checking) -> None:
     grey = c.variant == 1
@@ -171,9 +173,11 @@ def check_pca(c: Checking) -> None:
 
 @task(
     "ex01-smallest_size",
-    equation="the smallest D with 1 − MSE(D) / MSE(mean picture) ≥ share",
+    equation=(
+        "the smallest D with 1 − MSE(D) / MSE(mean picture) ≥ share",
+        "the smallest D with MSE(D) ≤ (1 + tolerance) · the smallest MSE",
+    ),
     points=2,
-    variants=2,
 )
 def check_smallest_size(c: Checking) -> None:
     """Variant 2: the smallest D with MSE(D) ≤ (1 + tolerance) · the best MSE."""
@@ -247,7 +251,8 @@ def check_draw_codes(c: Checking) -> None:
     )  # fmt: skip
     # R is what the answer makes of the unit vectors: any root of S will do
     R = (c.answer(codes, torch.eye(D)).double() - m).T
-    c.close(z, m + eps.double() @ R.T, "R ε is linear in ε", layer="property", atol=1e-4)
+    by_units = m + eps.double() @ R.T
+    c.agrees(z, by_units, "R ε is linear in ε", was="put together from unit vectors", atol=1e-4)
     S = codes.double().T.cov()
     root = torch.linalg.cholesky(S)
     c.close(

@@ -11,10 +11,12 @@ from t2i_course.grading.checking import Checking, shown, task
 
 @task(
     "ex02-reparameterise",
-    equation="z = μ + σ ε with σ = exp(½ log σ²), or σ = softplus(ρ) in the second variant",
+    equation=(
+        "z = μ + σ ε with σ = exp(½ log σ²)",
+        "z = μ + σ ε with σ = softplus(ρ)",
+    ),
     points=2,
     reference="t2i_course.models.vae:reparameterise",
-    variants=2,
 )
 def check_reparameterise(c: Checking) -> None:
     mu, raw, eps = c.draw.normal(6, 3), c.draw.normal(6, 3), c.draw.normal(6, 3)
@@ -61,12 +63,13 @@ def _kl(mu: Tensor, logvar: Tensor, s: float = 1.0) -> Tensor:
 
 @task(
     "ex02-kl",
-    equation="KL(N(μ, σ²) ‖ N(0, s² I)) = ½ Σ_j ((μ_j² + σ_j²) / s² − log σ_j² + log s² − 1), "
-    "s = 1 in the first variant",
+    equation=(
+        "KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ_j (μ_j² + σ_j² − log σ_j² − 1)",
+        "KL(N(μ, σ²) ‖ N(0, s² I)) = ½ Σ_j ((μ_j² + σ_j²) / s² − log σ_j² + log s² − 1)",
+    ),
     points=3,
     reference="t2i_course.models.vae:kl_to_standard_normal, "
     "t2i_course.models.vae:kl_of_each_latent",
-    variants=2,
 )
 def check_kl(c: Checking) -> None:
     B, K = 5, 3
@@ -123,11 +126,12 @@ def check_kl(c: Checking) -> None:
 
 @task(
     "ex02-nll",
-    equation="−log p(x | z) = Σ_i (softplus(ℓ_i) − x_i ℓ_i); in the second variant "
-    "Σ_i ((x_i − m_i)² / 2s² + log s + ½ log 2π)",
+    equation=(
+        "−log p(x | z) = Σ_i (softplus(ℓ_i) − x_i ℓ_i)",
+        "−log p(x | z) = Σ_i ((x_i − m_i)² / 2s² + log s + ½ log 2π)",
+    ),
     points=3,
     reference="t2i_course.models.likelihoods:bernoulli_nll",
-    variants=2,
 )
 def check_nll(c: Checking) -> None:
     if c.variant == 1:

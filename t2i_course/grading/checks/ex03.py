@@ -12,10 +12,12 @@ from t2i_course.grading.checking import Checking, shown, task
 
 @task(
     "ex03-one_hot",
-    equation='c_k = 1 for the label k, else 0; with a place for "no label" in the second variant',
+    equation=(
+        "c_k = 1 for the label k, else 0",
+        "c_k = 1 for the label k, c_K = 1 for the label −1, all others 0",
+    ),
     points=2,
     reference="t2i_course.conditioning.one_hot:one_hot",
-    variants=2,
 )
 def check_one_hot(c: Checking) -> None:
     B, K = 7, c.draw.integer(4, 7)
@@ -152,6 +154,12 @@ def check_drop_labels(c: Checking) -> None:
         ),
     }
     c.close(out, wanted, case, slips=slips)
+    for edge in (0.0, 0.5):  # u may be 0, and 0 is not below 0
+        c.close(
+            c.answer(vectors, torch.full((B,), edge), edge, null), vectors,
+            f"u = {edge} and p = {edge}: u is not below p", layer="property",
+            slips={"u < p, not u ≤ p: with p = 0 no label is hidden.": null.expand(B, D)},
+        )  # fmt: skip
     by_null, by_vectors = c.answer.gradients(vectors, u, p, null, wrt=(3, 0))
     count = dropped.sum().expand(D)
     c.close(by_null, count, "the gradient of the sum by the null, which is learned")
@@ -160,9 +168,11 @@ def check_drop_labels(c: Checking) -> None:
 
 @task(
     "ex03-label_grid",
-    equation="row r · n + j has the label r and the latent z_j",
+    equation=(
+        "row r · n + j has the label r and the latent z_j",
+        "row j · K + r has the latent z_j and the label r",
+    ),
     points=3,
-    variants=2,
 )
 def check_label_grid(c: Checking) -> None:
     """Variant 2: the labels stand in the columns, the latents in the rows."""
@@ -234,8 +244,11 @@ def check_nll_without_label(c: Checking) -> None:
         slips={
             "log K is missing: the 1/K before the sum.": nll[:, 0] - math.log(K),
             "log K is added, not taken off: −log(1/K) = + log K.": nll[:, 0] - 2 * math.log(K),
-            "the sign: −log p is positive here.": -nll[:, 0],
-            "−nll_k is log p(x | k): the minus inside is missing.": -nll[:, 0] + 2 * math.log(K),
+            "−nll_k is log p(x | k): the minus inside is missing. Or the sign of it all: −log p is "
+            "positive here.": -nll[:, 0],
+            "logsumexp is taken off: log K − logsumexp(−nll).": -nll[:, 0] + 2 * math.log(K),
+            "K is the number of columns, nll.shape[1], not 10.": nll[:, 0] + math.log(10 / K),
+            "K is the number of columns, nll.shape[1], not of rows.": nll[:, 0] + math.log(B / K),
         },
     )  # fmt: skip
     n = nll.double()

@@ -27,10 +27,12 @@ def _rows(c: Tensor) -> Tensor:
 
 @task(
     "ex05-q_sample",
-    equation="x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, with ᾱ_t of each image's own t",
+    equation=(
+        "x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, ᾱ_t = Π_{i≤t} (1 − β_i) of each image's own t",
+        "x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, ᾱ_t = f(t) / f(0), f(t) = cos²((t/T + o) / (1 + o) · π/2)",
+    ),
     points=2,
     reference="t2i_course.diffusion.schedules:q_sample",
-    variants=2,
 )
 def check_q_sample(c: Checking) -> None:
     B, shape, T = 5, (5, 2, 3, 5), 12  # as many images as columns: a wrong broadcast raises nothing
@@ -70,12 +72,12 @@ def check_q_sample(c: Checking) -> None:
     one, nothing = torch.ones(shape), torch.zeros(shape)
     a, s = c.answer(one, t, nothing, *rest), c.answer(nothing, t, one, *rest)
     now = _rows(alpha_bar[t])
-    unsquared = "ᾱ and 1 − ᾱ are shares of the variance: multiply by their square roots."
+    both = (now**2 + (1 - now) ** 2).expand(shape)
     c.close(
         a.double() ** 2 + s.double() ** 2, one, "the squares of the two factors, added",
         layer="property",
         slips={
-            unsquared: (now**2 + (1 - now) ** 2).expand(shape),
+            "ᾱ and 1 − ᾱ are shares of the variance: multiply by their square roots.": both,
             "the noise's factor is √(1 − ᾱ), not 1 − ᾱ.": (now + (1 - now) ** 2).expand(shape),
             "the picture's factor is √ᾱ, not ᾱ.": (now**2 + 1 - now).expand(shape),
             "√(1 − ᾱ) is not 1 − √ᾱ.": (now + (1 - now.sqrt()) ** 2).expand(shape),
@@ -101,11 +103,13 @@ def check_q_sample(c: Checking) -> None:
 
 @task(
     "ex05-posterior",
-    equation="q(x_u | x_t, x_0) = N((a_u β / s_t²) x_0 + (r s_u² / s_t²) x_t, s_u² β / s_t²)"
-    " with r = a_t / a_u, β = s_t² − r² s_u²; for neighbours a² = ᾱ, s² = 1 − ᾱ, β = β_t",
+    equation=(
+        "μ̃ = (√ᾱ_{t−1} β_t x_0 + √(1 − β_t) (1 − ᾱ_{t−1}) x_t) / (1 − ᾱ_t), "
+        "β̃ = β_t (1 − ᾱ_{t−1}) / (1 − ᾱ_t)",
+        "μ = (a_u β x_0 + r s_u² x_t) / s_t², σ² = s_u² β / s_t², r = a_t/a_u, β = s_t² − r² s_u²",
+    ),
     points=3,
     reference="t2i_course.diffusion.schedules:posterior",
-    variants=2,
 )
 def check_posterior(c: Checking) -> None:
     shape = (3, 1, 4, 4)
@@ -227,10 +231,8 @@ def check_best_guess(c: Checking) -> None:
             along: (-torch.cdist(near, a * far) ** 2 / 0.005).softmax(dim=0) @ far,
         },
     )  # fmt: skip
-    c.close(
-        c.answer(x_t, data, 0.0, 1.0), data.mean(0).expand(B, D),
-        "a = 0, nothing but noise: the mean of the data", layer="property", atol=1e-4,
-    )  # fmt: skip
+    blind, mean = c.answer(x_t, data, 0.0, 1.0), data.mean(0).expand(B, D)
+    c.close(blind, mean, "a = 0: the mean of the data", layer="property", atol=1e-4)
 
     def weighed(off: Tensor, scale: float, dim: int = 1) -> Tensor:  # off [B, N]
         return torch.softmax(-off / scale, dim=dim) @ data.double()
@@ -256,9 +258,11 @@ def check_best_guess(c: Checking) -> None:
 
 @task(
     "ex05-loss",
-    equation="L = mean of (network(x_t, t) − target)², target ε or v = √ᾱ_t ε − √(1 − ᾱ_t) x_0",
+    equation=(
+        "L = mean of (network(x_t, t) − ε)², x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε",
+        "L = mean of (network(x_t, t) − v)², v = √ᾱ_t ε − √(1 − ᾱ_t) x_0",
+    ),
     points=3,
-    variants=2,
 )
 def check_loss(c: Checking) -> None:
     B, T = 4, 10
@@ -266,8 +270,7 @@ def check_loss(c: Checking) -> None:
     alpha_bar = _schedule(c, T)
     x_0, eps = 0.7 * c.draw.normal(*shape) + 0.4, c.draw.normal(*shape)
     t = 1 + torch.randperm(T, generator=c.draw.generator)[:B]
-    now = _rows(alpha_bar[t])
-    a, s = now.sqrt(), (1 - now).sqrt()
+    a, s = (now := _rows(alpha_bar[t])).sqrt(), (1 - now).sqrt()
     x_t = a * x_0.double() + s * eps.double()
     v = a * eps.double() - s * x_0.double()
     noise = c.variant == 1
@@ -364,9 +367,8 @@ def check_ancestral(c: Checking) -> None:
         return here
 
     case = f"T = {T}, a step with noise"
-    value = c.answer(step, x, T, z)
+    value, told = c.answer(step, x, T, z), list(seen)
     c.tensor(value, shape, case)
-    told = list(seen)
     early = "range(T, 1, -1) ends before 1: the last step, from t = 1 to 0, is missing."
     late = "there is no step from t = 0: the last one is from t = 1 to 0."
     c.holds(

@@ -34,7 +34,9 @@ def check_times(c: Checking) -> None:
 
     ends, first = (int(t[0]), int(t[-1])), f"{case}: the first and the last time"
     begins = "the walk begins at pure noise, T: below it there is a signal that noise has not."
-    likely = begins if ends[0] != T else "the walk ends at the picture, t = 0."
+    brackets = "no time is above T: is the whole denominator in brackets, k e / (1 + (k − 1) e)?"
+    likely = begins if ends[0] < T else brackets if ends[0] > T else ""
+    likely = likely or "the walk ends at the picture, t = 0."
     c.holds(ends == (T, 0), "property", first, f"({T}, 0)", str(ends), likely)
     plain = c.answer(T, 4, 1.0)
     c.close(plain, torch.tensor([1000, 750, 500, 250, 0]), "S = 4, k = 1", layer="property")
@@ -55,11 +57,12 @@ def check_times(c: Checking) -> None:
 
 @task(
     "ex06-ddim_step",
-    equation="x_u = a_u x_0 + √(s_u² − σ²) ε + σ z with σ² = η² (s_u² / s_t²)(s_t² − (a_t / a_u)²"
-    " s_u²)",
+    equation=(
+        "x_u = √ᾱ_u x̂_0 + √(1 − ᾱ_u − σ²) ε̂ + σ z, σ² = η² (1 − ᾱ_u) / (1 − ᾱ_t) (1 − ᾱ_t / ᾱ_u)",
+        "x_u = (1 − u) x̂_0 + √(u² − σ²) ε̂ + σ z, σ² = η² (u² / t²)(t² − u² (1 − t)² / (1 − u)²)",
+    ),
     points=3,
     reference="t2i_course.diffusion.samplers:ddim",
-    variants=2,
 )
 def check_ddim_step(c: Checking) -> None:
     shape, T = (3, 2, 4), 20
@@ -81,7 +84,9 @@ def check_ddim_step(c: Checking) -> None:
             "x_0 = (x_t − s_t ε) / a_t: the division by a_t is missing.": x_t.double() - s_t * said,
             "x_0 = (x_t − s_t ε) / a_t with s_t = √(1 − ᾱ_t).": (x_t - s_t**2 * said) / a_t,
             "x_0 = (x_t − s_t ε) / a_t with a_t = √ᾱ_t.": (x_t - s_t * said) / a_t**2,
+            "x_0 has roots of ᾱ_t and of 1 − ᾱ_t.": (x_t - s_t**2 * said.double()) / a_t**2,
         }
+        beside = float(alpha_bar[int(t) - 1])
     else:
         t, u = (c.draw.uniform(1, low=low, high=low + 0.3).item() for low in (0.6, 0.2))
         a_t, a_u, s_t, s_u = 1 - t, 1 - u, t, u
@@ -97,6 +102,15 @@ def check_ddim_step(c: Checking) -> None:
         }
     forward = s_t**2 - (a_t / a_u) ** 2 * s_u**2  # β between u and t
 
+    def neighbour(eta: float) -> dict[str, Tensor]:
+        """What comes if u is taken for t − 1."""
+        if c.variant == 2:
+            return {}
+        variance = eta**2 * (1 - beside) / s_t**2 * (1 - a_t**2 / beside)
+        kept = (1 - beside - variance) ** 0.5
+        wrong = beside**0.5 * x_0 + kept * eps + variance**0.5 * z
+        return {"u need not be t − 1: it is given, alpha_bar[u].": wrong}
+
     def to_u(
         variance: float, kept: float | None = None, kick: float = 0.5, x_0: Tensor = x_0
     ) -> Tensor:
@@ -106,21 +120,28 @@ def check_ddim_step(c: Checking) -> None:
     value = step(0.0, z)
     c.tensor(value, shape, case)
     quiet = f"{case}, η = 0 with other z"
-    c.close(step(0.0, 5 * z), value.double(), quiet, layer="property")
+    c.agrees(step(0.0, 5 * z), value, quiet, "with η = 0 no fresh noise comes in: σ = 0.")
     last = "the last step, to u = 0, with η = 0.7"
-    c.close(step(0.7, z, 0), x_0, last, layer="property", slips=wrong_x_0)
+    c.close(step(0.7, z, 0), x_0, last, layer="property", slips=wrong_x_0 | neighbour(0.7))
     slips = {words: to_u(0, x_0=wrong) for words, wrong in wrong_x_0.items()}
     slips["a_u and s_u belong to the new time u; you put those of t."] = a_t * x_0 + s_t * eps
     slips["the noise's factor is the deviation s_u, not s_u²."] = a_u * x_0 + s_u**2 * eps
     if c.variant == 2:
         slips["ε = x_t + (1 − t) v: check the sign."] = a_u * x_0 + s_u * (x_t - (1 - t) * said)
         slips["ε = x_t + (1 − t) v: it is 1 − t, not t."] = a_u * x_0 + s_u * (x_t + t * said)
-    c.close(value, to_u(0), f"{case}, η = 0", slips=slips)
+    c.close(value, to_u(0), f"{case}, η = 0", slips=slips | neighbour(0))
 
     for eta in (c.draw.uniform(1, low=0.4, high=0.7).item(), 1.0):
         variance = eta**2 * s_u**2 / s_t**2 * forward
+        value = step(eta, z)
+        c.holds(
+            not isinstance(value, Tensor) or bool(value.isfinite().all()), "property",
+            f"{case}, η = {eta:.2f}", "finite numbers", "NaN or infinity",
+            "1 − ᾱ_t / ᾱ_u lies in [0, 1]: the larger one, ᾱ_u, stands below."
+            if c.variant == 1 else "a root of less than 0: σ² is at most u².",
+        )  # fmt: skip
         c.close(
-            step(eta, z), to_u(variance), f"{case}, η = {eta:.2f}",
+            value, to_u(variance), f"{case}, η = {eta:.2f}",
             slips={
                 "the fresh noise takes the place of a part of ε: √(s_u² − σ²), not s_u.": to_u(
                     variance, kept=s_u**2
@@ -145,11 +166,12 @@ def check_ddim_step(c: Checking) -> None:
 
 @task(
     "ex06-walk",
-    equation="Heun: x_u = x_t + (u − t) ½ (v(x_t, t) + v(x_t + (u − t) v(x_t, t), u)), Euler to 0;"
-    " midpoint: x_u = x_t + (u − t) v(x_t + ½ (u − t) v(x_t, t), ½ (t + u))",
+    equation=(
+        "x_u = x_t + (u − t) ½ (v(x_t, t) + v(x_t + (u − t) v(x_t, t), u)), and Euler's step to 0",
+        "x_u = x_t + (u − t) v(x_t + ½ (u − t) v(x_t, t), ½ (t + u))",
+    ),
     points=4,
     reference="t2i_course.diffusion.samplers:heun",
-    variants=2,
 )
 def check_walk(c: Checking) -> None:
     S = c.draw.integer(3, 6)
@@ -174,14 +196,16 @@ def check_walk(c: Checking) -> None:
     c.tensor(value, (4, 2), case)
     asked = list(seen)
     told = "the time, as the velocity got it"
-    c.holds(asked[:1] in ([[]], []), "contract", told, "one number", f"shape {asked[:1]}")
+    shape = asked[0] if asked else []
+    c.holds(not shape, "contract", told, "one number, shape []", f"shape {shape}")
     c.close(
         c.answer(still, x, times), x.double() - 0.7, "a velocity that is 0.7 everywhere",
         layer="property",
         slips={
             "the walk goes from t down to u: by u − t, which is negative.": x.double() + 0.7,
             "a mean is the sum, halved: each step moves twice as far.": x.double() - 1.4,
-            "the mean of the two velocities is their sum, halved.": (
+            "the mean of the two velocities is their sum, halved, or x was moved twice: both looks "
+            "belong to one step from the old x.": (
                 x.double() - 0.7 * (1 + float(times[0] - times[-2]))
             ),
             "the whole step begins at x_t again, not where you went to look.": x.double() - 1.05,
@@ -194,7 +218,8 @@ def check_walk(c: Checking) -> None:
     c.holds(
         len(asked) == most, "property", f"{case}: how often the velocity was asked for", str(most),
         str(len(asked)),
-        single if len(asked) == S else to_0 if (c.variant, len(asked)) == (1, 2 * S) else "",
+        single if len(asked) == S else to_0 if (c.variant, len(asked)) == (1, 2 * S) else
+        "keep the first velocity in a name: it was asked for again." if len(asked) > most else "",
     )  # fmt: skip
 
     def walk(at: float, then: float, share: float) -> Tensor:
@@ -231,8 +256,8 @@ def check_walk(c: Checking) -> None:
 
 @task(
     "ex06-multistep",
-    equation="x_u = (s_u / s_t) x_t + (a_u − a_t s_u / s_t) D; on the flow (u/t) x_t + (1 − u/t) D,"
-    " D = x_0 + ½ (λ_u − λ_t) / (λ_t − λ_before) (x_0 − x_0_before), λ = log((1 − t) / t)",
+    equation="x_u = (u/t) x_t + (1 − u/t) x̃_0, x̃_0 = x̂_0 + ½ (λ_u − λ_t) / (λ_t − λ_b) (x̂_0 − "
+    "x̂_0ᵇ), λ_t = log((1 − t) / t)",
     points=3,
     reference="t2i_course.diffusion.samplers:dpm_solver_2m",
 )
@@ -246,14 +271,14 @@ def check_multistep(c: Checking) -> None:
     value = c.answer(x_t, x_0, old, before, t, u)
     c.tensor(value, shape, case)
 
-    def to_u(D: Tensor) -> Tensor:
-        return u / t * x_t + (1 - u / t) * D
+    def to_u(ahead: Tensor) -> Tensor:
+        return u / t * x_t + (1 - u / t) * ahead
 
     c.close(
         c.answer(x_t, x_0, x_0, before, t, u), to_u(x_0.double()),
         f"{case}, x_0 as it was before: DDIM's step", layer="property",
         slips={
-            "u/t of x_t and 1 − u/t of D: yours are swapped.": (1 - u / t) * x_t + u / t * x_0,
+            "u/t of x_t and 1 − u/t of x̃_0: yours are swapped.": (1 - u / t) * x_t + u / t * x_0,
             "u/t, not t/u: the step goes to less noise.": t / u * x_t + (1 - t / u) * x_0,
         },
     )  # fmt: skip
@@ -269,8 +294,8 @@ def check_multistep(c: Checking) -> None:
     c.close(
         value, along(*at), case,
         slips={
-            "half of the step's length in λ: D is the value in its middle.": along(*at, factor=1),
-            "D goes on from x_0 away from x_0_before: check the sign.": along(*at, factor=-0.5),
+            "half of the step's length in λ: x̃_0 is the value in its middle.": along(*at, factor=1),
+            "x̃_0 goes on from x_0 away from x_0_before: check the sign.": along(*at, factor=-0.5),
             "the line is straight in λ = log((1 − t) / t), not in t.": along(before, t, u),
             "the new step over the last one: yours is the other way round.": to_u(
                 x_0 + 0.5 / ratio * (x_0.double() - old)
@@ -282,7 +307,7 @@ def check_multistep(c: Checking) -> None:
             "equal steps would give ½; these are not equal: their ratio in λ belongs to it.": to_u(
                 1.5 * x_0.double() - 0.5 * old
             ),
-            "D begins at x_0, the newer of the two, not at x_0_before.": to_u(
+            "x̃_0 begins at x_0, the newer of the two, not at x_0_before.": to_u(
                 old + 0.5 * ratio * (x_0.double() - old)
             ),
         },
@@ -291,10 +316,12 @@ def check_multistep(c: Checking) -> None:
 
 @task(
     "ex06-guided",
-    equation="low ≤ t ≤ high: f_∅ + w (f_c − f_∅), or (1 + w′) f_c − w′ f_∅; elsewhere f_c",
+    equation=(
+        "f_∅ + w (f_c − f_∅) for low ≤ t ≤ high, elsewhere f_c",
+        "(1 + w′) f_c − w′ f_∅ for low ≤ t ≤ high, elsewhere f_c",
+    ),
     points=3,
     reference="t2i_course.diffusion.guidance:guided",
-    variants=2,
 )
 def check_guided(c: Checking) -> None:
     B, D, K = 5, 4, 3
@@ -320,7 +347,11 @@ def check_guided(c: Checking) -> None:
     w = c.draw.uniform(1, low=1.5, high=4).item()
     name = "w" if ours else "w′"
     case = f"{name} = {w:.2f} for t from {low} to {high}"
-    value = c.answer(network, x_t, t, label, w, low, high)
+    column = "make the mask a column, inside[:, None]: it says which rows."
+    value = c.call(
+        network, x_t, t, label, w, low, high,
+        errors={"ambiguous": "each row has its own t: a mask, not an if.", "must match": column},
+    )  # fmt: skip
     c.tensor(value, (B, D), case)
     told = seen[-1] if seen else ()
     one = "present is one bool for each row"
@@ -333,8 +364,9 @@ def check_guided(c: Checking) -> None:
     two = [(1.0, f_c, 2 * f_c - f_0, f_0), (0.0, f_0, f_c, f_c)] if ours else [
         (-1.0, f_0, 2 * f_0 - f_c, f_c), (0.0, f_c, f_0, f_0)
     ]  # fmt: skip
+    hide = "hide the label by `present`, not by a label of zeros."
     for weight, expected, counted, exchanged in two:
-        slips = {swapped: exchanged, other: counted}
+        slips = {swapped: exchanged, other: counted, hide: torch.tanh(x_t.double())}
         found = c.answer(network, x_t, t, label, weight, 0.0, 1.0)
         c.close(found, expected, f"{name} = {weight:g}", layer="property", slips=slips)
 
@@ -360,4 +392,5 @@ def check_guided(c: Checking) -> None:
     c.close(
         c.answer(network, x_t, at, label, w, high, high), within(every, f_c),
         f"t at the interval's end itself, {high}",
+        slips={"both ends belong to the interval: ≤, not <.": f_c},
     )  # fmt: skip

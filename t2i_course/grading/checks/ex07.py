@@ -13,9 +13,9 @@ def _number(c: Checking, value: Any, case: str) -> None:
     """Contract: one finite number, as a float or a tensor without dimensions."""
     one = isinstance(value, float | int) or (isinstance(value, Tensor) and value.ndim == 0)
     came = f"shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    c.holds(one, "contract", case, "one number", came, "")
-    finite = bool(torch.as_tensor(value).isfinite())
-    c.holds(finite, "contract", case, "a finite number", repr(float(value)), "")
+    c.holds(one, "contract", case, "one number", came)
+    finite, came = bool(torch.as_tensor(value).isfinite()), repr(float(value))
+    c.holds(finite, "contract", case, "a finite number", came)
 
 
 def _covariance(x: Tensor, less: int = 1) -> Tensor:
@@ -51,8 +51,7 @@ def check_frechet(c: Checking) -> None:
     _number(c, value, case)
 
     S_x, S_y = _covariance(x), _covariance(y)
-    move = c.draw.normal(D).double()
-    whole, S = move.square().sum(), S_x @ S_x
+    whole, S = (move := c.draw.normal(D).double()).square().sum(), S_x @ S_x
     c.close(
         c.answer(x, x + move), whole, "a set and itself, moved", layer="property", atol=1e-6,
         slips={
@@ -70,8 +69,7 @@ def check_frechet(c: Checking) -> None:
         },
     )  # fmt: skip
     few = c.draw.normal(3, 6).double(), c.draw.normal(4, 6).double()
-    singular = c.answer(*few)
-    words = "3 and 4 features of 6 numbers"
+    singular, words = c.answer(*few), "3 and 4 features of 6 numbers"
     c.holds(
         bool(torch.as_tensor(singular).isfinite()), "property", words, "a finite number",
         repr(float(singular)),
@@ -94,10 +92,12 @@ def check_frechet(c: Checking) -> None:
 
 @task(
     "ex07-mmd2",
-    equation="MMD² = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) − 2 mean_{i,j} k(x_i, y_j)",
+    equation=(
+        "mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) − 2 mean k(x_i, y_j), k = (xᵀy / D + 1)³",
+        "mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) − 2 mean k(x_i, y_j), k = e^(−|x−y|²/2σ²)",
+    ),
     points=3,
     reference="t2i_course.metrics.kid:mmd2",
-    variants=2,
 )
 def check_mmd2(c: Checking) -> None:
     N, M, D = 6, 9, 4
@@ -164,10 +164,12 @@ def check_mmd2(c: Checking) -> None:
 
 @task(
     "ex07-inception_score",
-    equation="IS = exp(H(mean over x of p(y|x)) − mean over x of H(p(y|x))), H(p) = −Σ p log p",
+    equation=(
+        "IS = exp(H(mean of p) − mean of H(p)) over the images, H(p) = −Σ p log p",
+        "IS = mean over the splits of exp(H(mean of p) − mean of H(p)), H(p) = −Σ p log p",
+    ),
     points=3,
     reference="t2i_course.metrics.inception_score:InceptionScore",
-    variants=2,
 )
 def check_inception_score(c: Checking) -> None:
     K, splits, n = 5, 3, 8
@@ -207,8 +209,7 @@ def check_inception_score(c: Checking) -> None:
     )  # fmt: skip
     variety = "only the entropy of the mean: how sure the classifier is of each is left out."
     unsure = asked(torch.zeros(6, K).double())
-    words = "unsure of every image"
-    c.close(unsure, 1.0, words, layer="property", slips={variety: float(K)})
+    c.close(unsure, 1.0, "unsure of every image", layer="property", slips={variety: float(K)})
 
     def entropy(p: Tensor) -> Tensor:
         return torch.special.entr(p).sum(dim=-1)
@@ -253,11 +254,12 @@ def check_inception_score(c: Checking) -> None:
 
 @task(
     "ex07-fidelity_variety",
-    equation="balls round each centre to its k-th nearest other; shares of points in any ball, or"
-    " density = balls that hold a sample / (k M), coverage = share of real balls with a sample",
+    equation=(
+        "the shares of generated in any ball of the real, and of real in any ball of the generated",
+        "density = samples in balls, summed over the balls, / (k M); coverage = share of balls hit",
+    ),
     points=4,
     reference="t2i_course.metrics.precision_recall:precision_recall",
-    variants=2,
 )
 def check_fidelity_variety(c: Checking) -> None:
     first = c.variant == 1
@@ -369,8 +371,9 @@ def check_at_infinity(c: Checking) -> None:
         slope = (w * (x - mean_x) * (y - mean_y)).sum() / (w * (x - mean_x) ** 2).sum()
         return mean_y - slope * mean_x, slope
 
+    x = 1 / n.double()
+
     def named(y: Tensor) -> dict[str, Tensor | float]:
-        x = 1 / n.double()
         return {
             "the line is straight in 1/n, not in n.": line(n.double(), y)[0],
             "you gave the slope b; the line's value at 1/n = 0 is wanted.": line(x, y)[1],
@@ -386,7 +389,6 @@ def check_at_infinity(c: Checking) -> None:
     c.close(value, limit, case, layer="property", slips=named(exact), rtol=1e-3)
     chance = torch.tensor([1.0, -1, 1, -1, 1]) * c.draw.uniform(5, low=0.25, high=0.4)
     noisy = exact + chance
-    x = 1 / n.double()
     c.close(
         c.answer(n, noisy), line(x, noisy)[0], "the same with some chance in each", rtol=1e-3,
         slips=named(noisy) | {

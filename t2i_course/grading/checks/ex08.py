@@ -23,12 +23,13 @@ def _vectors(c: Checking, *shape: int) -> Tensor:
 
 @task(
     "ex08-contrastive_loss",
-    equation="L = −1/(2B) Σ_i (log p(caption i | picture i) + log p(picture i | caption i)), "
-    "logits s I_i·T_j of vectors of length 1; second form: "
-    "L = −1/B Σ_ij log σ(z_ij (s I_i·T_j + b)), z = 1 for own pairs and −1 for others",
+    equation=(
+        "L = −1/(2B) Σ_i (log p(caption i | picture i) + log p(picture i | caption i)), logits "
+        "s I_i·T_j of vectors of length 1",
+        "L = −1/B Σ_ij log σ(z_ij (s I_i·T_j + b)), z = 1 for own pairs and −1 for others",
+    ),
     points=3,
     reference="t2i_course.models.contrastive:contrastive_loss",
-    variants=2,
 )
 def check_contrastive_loss(c: Checking) -> None:
     """Lengths and roles that do not matter, the cost of a guess, and the formula with gradients."""
@@ -40,16 +41,11 @@ def check_contrastive_loss(c: Checking) -> None:
     loss = c.answer(images, texts, *numbers)
     c.tensor(loss, (), case, slips={(B,): "One number for the batch: average the rows."})
     longer = c.answer(3 * images, texts * torch.arange(1, B + 1)[:, None], *numbers)
-    c.close(
-        longer, loss, "the same vectors, only longer: the same loss", layer="property",
-        slips={"the vectors come in any length: divide each by its own norm first.": longer},
-    )  # fmt: skip
+    norms = "the vectors come in any length: divide each by its own norm first."
+    c.agrees(longer, loss, "the same vectors, only longer: the same loss", norms)
     exchanged = c.answer(texts, images, *numbers)
-    c.close(
-        exchanged, loss, "pictures and captions in exchanged roles: the same loss",
-        layer="property",
-        slips={"one way only? Rows find the caption, columns the picture.": exchanged},
-    )  # fmt: skip
+    way = "one way only? Rows find the caption, columns the picture."
+    c.agrees(exchanged, loss, "pictures and captions in exchanged roles: the same loss", way)
     if c.variant == 1:
         _both_ways(c, case, loss, images, texts, numbers)
     else:
@@ -138,36 +134,36 @@ def _gradients(c: Checking, formula: Callable[..., Tensor], *given: Tensor) -> N
 
 @task(
     "ex08-pooled",
-    equation="T = P h_end / |P h_end|, h_end the state at the end mark, whose id is the largest of "
-    "its row; second form: P times the mean of the states that are no padding",
+    equation=(
+        "v = h_e P / ‖h_e P‖, e the place of the largest id of the row",
+        "v = (the mean of the states that are no padding) P",
+    ),
     points=2,
     reference="t2i_course.conditioning.clip:read_text",
-    variants=2,
 )
 def check_pooled(c: Checking) -> None:
     """Padding without a say, lengths, and the state or mean that is asked for."""
-    B, T, W, D = 5, 9, 6, 4
-    states, projection = c.draw.normal(B, T, W), c.draw.normal(W, D)
+    B, L, W, D = 5, 9, 6, 4
+    states, projection = c.draw.normal(B, L, W), c.draw.normal(W, D)
     lengths = 3 + c.draw.integers(0, 5, B)  # marks included, at most 7 of 9
-    there = torch.arange(T) < lengths[:, None]
-    ids = torch.where(there, c.draw.integers(1, 50, B, T), 0)
+    there = torch.arange(L) < lengths[:, None]
+    ids = torch.where(there, c.draw.integers(1, 50, B, L), 0)
     ids[:, 0], ids[torch.arange(B), lengths - 1] = 50, 51
     of_text, wrongs = (there, _mean_slips) if c.variant == 2 else (ids, _end_slips)
-    case = f"{B} sentences of {lengths.tolist()} ids, in {T} places"
+    case = f"{B} sentences of {lengths.tolist()} ids, in {L} places"
     vectors = c.answer(states, of_text, projection)
     c.tensor(
         vectors, (B, D), case,
         slips={
             (B, W): "the projection is missing: it takes W numbers to the D of the shared space.",
-            (B, T, D): "one vector a sentence: pick or average over the places.",
+            (B, L, D): "one vector a sentence: pick or average over the places.",
+            (B, B, D): "one place for each row: states[torch.arange(B), places].",
         },
     )  # fmt: skip
-    behind = torch.where(there[:, :, None], states, c.draw.normal(B, T, W))
+    behind = torch.where(there[:, :, None], states, c.draw.normal(B, L, W))
     padding = c.answer(behind, of_text, projection)
-    c.close(
-        padding, vectors, "the same sentences with other numbers in the padding", layer="property",
-        slips=wrongs(behind, lengths, projection),
-    )  # fmt: skip
+    case_2 = "the same sentences with other numbers in the padding"
+    c.agrees(padding, vectors, case_2, slips=wrongs(behind, lengths, projection))
     slips = wrongs(states, lengths, projection)
     if c.variant == 2:
         mean = (states.double() * there[:, :, None]).sum(1) / lengths[:, None]
@@ -197,6 +193,7 @@ def _end_slips(states: Tensor, lengths: Tensor, projection: Tensor) -> dict[str,
         "that is the start mark, which has read nothing: find the end mark.": of(states[:, 0]),
         "that is the last word: the end mark comes after it.": of(states[rows, lengths - 2]),
         "the mean of all tokens: take the end mark's state alone.": of(mean),
+        "look within each row: argmax(dim=1).": of(states[:, lengths[0] - 1]),
         "first the projection, then the length.": _unit(end).float() @ projection,
         "the length is not yet 1: divide each vector by its norm.": end @ projection,
         "each row has its own length, over its D numbers.": F.normalize(end @ projection, dim=0),
@@ -204,13 +201,13 @@ def _end_slips(states: Tensor, lengths: Tensor, projection: Tensor) -> dict[str,
 
 
 def _mean_slips(states: Tensor, lengths: Tensor, projection: Tensor) -> dict[str, Tensor]:
-    T, n = states.shape[1], lengths[:, None]
-    there = (torch.arange(T) < n)[:, :, None]
+    L, n = states.shape[1], lengths[:, None]
+    there = (torch.arange(L) < n)[:, :, None]
     sums, others = (states * there).sum(1), (states * ~there).sum(1)
     means = {
         "the padding counts too: average the places where the mask is True.": states.mean(1),
-        "the mask is True at tokens and False in the padding.": others / (T - n),
-        "divided by all places: divide by how many tokens the row has.": sums / T,
+        "the mask is True at tokens and False in the padding.": others / (L - n),
+        "divided by all places: divide by how many tokens the row has.": sums / L,
         "a sum: divide by how many tokens the row has.": sums,
         "one mean for the whole batch: each sentence has its own length.": sums / lengths.sum(),
     }
@@ -226,16 +223,16 @@ def _mean_slips(states: Tensor, lengths: Tensor, projection: Tensor) -> dict[str
 )
 def check_zero_shot(c: Checking) -> None:
     """Probabilities, lengths that do not matter, and the mean of the wordings."""
-    N, K, P, D = 6, 4, 3, 5
-    images, texts = _vectors(c, N, D), _vectors(c, K, P, D)
+    N, K, Q, D = 6, 4, 3, 5
+    images, texts = _vectors(c, N, D), _vectors(c, K, Q, D)
     scale = float(c.draw.uniform(1, low=3.0, high=6.0))
-    case = f"{N} pictures, {K} classes of {P} wordings each"
+    case = f"{N} pictures, {K} classes of {Q} wordings each"
     p = c.answer(images, texts, scale)
     c.tensor(
         p, (N, K), case,
         slips={
             (K, N): "a row for each picture, a column for each class.",
-            (N, K * P): "one column a class: average its wordings first.",
+            (N, K * Q): "one column a class: average its wordings first.",
             (N,): "the probabilities of all classes, not the best class alone.",
         },
     )  # fmt: skip
@@ -250,15 +247,14 @@ def check_zero_shot(c: Checking) -> None:
         },
     )  # fmt: skip
     longer = c.answer(images * (1 + torch.arange(N))[:, None], texts, scale)
-    c.close(
-        longer, p, "the pictures' vectors, only longer: the same", layer="property",
-        slips={"the pictures' vectors come in any length: divide each by its norm.": longer},
-    )  # fmt: skip
-    stretched = c.answer(images, texts * (1 + torch.arange(P))[:, None], scale)
-    c.close(
-        stretched, p, "some wordings' vectors, only longer: the same", layer="property",
-        slips={"each wording's vector is made to length 1 before the mean.": stretched},
-    )  # fmt: skip
+    norms = "the pictures' vectors come in any length: divide each by its norm."
+    c.agrees(longer, p, "the pictures' vectors, only longer: the same", norms)
+    stretched = c.answer(images, texts * (1 + torch.arange(Q))[:, None], scale)
+    norms = (
+        "each wording's vector is made to length 1 before the mean. (F.normalize goes over dim 1 "
+    )
+    norms += "unless told: here dim=2.)"
+    c.agrees(stretched, p, "some wordings' vectors, only longer: the same", norms)
     slips = {
         "a mean of vectors of length 1 is shorter: to length 1 again.": scale * x @ mean.T,
         "the scale is missing: the logits are s times the cosines.": cosines,
@@ -275,11 +271,12 @@ def check_zero_shot(c: Checking) -> None:
 
 @task(
     "ex08-retrieval",
-    equation="the share of queries with a right candidate among the k most similar ones; second "
-    "form: the mean over queries of 1 / (the rank of the most similar right candidate)",
+    equation=(
+        "the share of queries with a right candidate among the k most similar ones",
+        "the mean over queries of 1 / (the rank of the most similar right candidate)",
+    ),
     points=3,
     reference="t2i_course.metrics.retrieval:top1",
-    variants=2,
 )
 def check_retrieval(c: Checking) -> None:
     """The best there is, order within a row, and the share or the mean."""
@@ -304,10 +301,8 @@ def check_retrieval(c: Checking) -> None:
         },
     )  # fmt: skip
     moved = c.answer(similarity * 2.0 ** (torch.arange(N) % 6)[:, None], right, *more)
-    c.close(
-        moved, score, "each row of similarities times a number: the order within a row stays",
-        layer="property", slips={ROWS: moved},
-    )  # fmt: skip
+    stays = "each row of similarities times a number: the order within a row stays"
+    c.agrees(moved, score, stays, ROWS)
     ranked = right.gather(1, similarity.argsort(descending=True))  # [N, M], most similar first
     down = right.gather(0, similarity.argsort(dim=0, descending=True)).T  # [M, N]
     if c.variant == 1:
@@ -341,7 +336,8 @@ def _recall_at(c: Checking, case: str, score: float, ranked: Tensor, down: Tenso
         "all k must be right? One right candidate is a hit.": ranked[:, :k].all(1),
         "the share of the k that are right (precision): count each query once.": ranked[:, :k],
     }
-    means = {words: float(value.double().mean()) for words, value in slips.items()}
+    one = "one answer for each query: any(dim=1), and look up with gather, within the row."
+    means = {one: 1.0} | {words: float(value.double().mean()) for words, value in slips.items()}
     c.close(score, float(ranked[:, :k].any(1).double().mean()), f"{case}, k = {k}", slips=means)
 
 
@@ -358,10 +354,12 @@ def check_forced_choice(c: Checking) -> None:
     images = images + true
     same = c.draw.uniform(N).argsort() < ties
     true, false = 3 * true, torch.where(same[:, None], 3 * true, false)
-    twice = c.answer(images, true, true)
+    twice, turned = c.answer(images, true, true), c.answer(images, false, true)
+    signs = isinstance(turned, float) and turned < 0
     c.close(
         twice, 0.5, "the same caption twice: no choice, and so a half", layer="property",
         slips={
+            "signs are 1, 0 and −1: map them to 1, ½ and 0.": 0.0 if signs else math.nan,
             "a tie is half a hit: it counts as a whole one.": 1.0,
             "a tie is half a hit: it counts as a miss.": 0.0,
             "a share is wanted, from 0 to 1: divide by the number of pictures.": N / 2,
@@ -370,12 +368,9 @@ def check_forced_choice(c: Checking) -> None:
     case = f"{N} pictures, of which {ties} have the same caption twice"
     share = c.answer(images, true, false)
     hits, misses = _decided(_unit(images), _unit(true), _unit(false))
-    turned = c.answer(images, false, true)
-    c.close(
-        turned, 1 - share, "true and false caption exchanged: one minus the share",
-        layer="property",
-        slips={"only the order counts: each pair is a hit, a miss or a half.": turned},
-    )  # fmt: skip
+    swap = "true and false caption exchanged: one minus the share"
+    order = "only the order counts: each pair is a hit, a miss or a half."
+    c.agrees(turned, 1 - share, swap, order, was="is one minus the first")
     half, x, y, no = ties / N / 2, _unit(images), _unit(true), _unit(false)
     far = (images - true).norm(dim=1) < (images - false).norm(dim=1)
     every = float((x @ y.T > x @ no.T).double().mean() + (x @ y.T == x @ no.T).double().mean() / 2)

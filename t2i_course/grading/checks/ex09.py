@@ -11,10 +11,11 @@ from t2i_course.grading.checking import Checking, task
 
 @task(
     "ex09-pieces",
-    equation="the different pieces of n letters of <word>, ascending; second form: the pieces of "
-    "low to high letters of <word>, and <word> itself",
+    equation=(
+        "the different pieces of n letters of <word>, ascending",
+        "the different pieces of low to high letters of <word>, and <word> itself, ascending",
+    ),
     points=2,
-    variants=2,
 )
 def check_pieces(c: Checking) -> None:
     """Different pieces in order, and which ones."""
@@ -64,11 +65,14 @@ def _cut(text: str, lengths: range | tuple[int, ...], more: int = 0) -> set[str]
 
 @task(
     "ex09-text_values",
-    equation="Σ_d Σ_ij W[o, d, i, j] c[d], over those of the 3x3 taps that do not lie in the "
-    "padding",
+    equation=(
+        "Σ_d Σ_ij W[o, d, i, j] c[d], of the first row and column over i, j in {1, 2}, else "
+        "over all",
+        "Σ_d Σ_ij W[o, d, i, j] c[d], of the first row and column over i, j in {1, 2}, of the "
+        "last in {0, 1}, else over all",
+    ),
     points=3,
     reference="t2i_course.models.text_cvae:ConcatConv2d",
-    variants=2,
 )
 def check_text_values(c: Checking) -> None:
     """A kernel without a border, linearity, and a convolution of a constant map."""
@@ -108,7 +112,7 @@ def check_text_values(c: Checking) -> None:
         c.answer(middle, text), convolved(middle),
         "a kernel that is 0 but for its middle: no border", layer="property", slips=wrongs(middle),
     )  # fmt: skip
-    c.close(c.answer(weight, 2 * text), 2 * values, "twice the text", layer="property")
+    c.agrees(c.answer(weight, 2 * text), 2 * values, "twice the text", was="is twice the first")
     c.close(values, convolved(weight), case, slips=wrongs(weight))
 
 
@@ -121,10 +125,11 @@ def _one_line(weight: Tensor, text: Tensor, n: int) -> Tensor:
 
 @task(
     "ex09-he_std",
-    equation="σ = √(2 / n), n the numbers that one output sums over; second form: "
-    "σ = √(2 / ((1 + a²) n)) for a leaky rectifier of slope a",
+    equation=(
+        "σ = √(2 / n), n the numbers that one output sums over",
+        "σ = √(2 / ((1 + a²) n)), n the numbers that one output sums over, a the slope",
+    ),
     points=2,
-    variants=2,
 )
 def check_he_std(c: Checking) -> None:
     """Linear layers and convolutions, plain and transposed."""

@@ -11,11 +11,14 @@ from t2i_course.grading.checking import Checking, task
 
 @task(
     "ex10-cross_attention",
-    equation="Σ_j A_ij v_j, A_ij the softmax over the tokens j of q_i·k_j / √d with the padding "
-    "left out, d the channels of a head",
+    equation=(
+        "Σ_j A_ij v_j, A_ij the softmax over the tokens j of q_i·k_j / √d with the padding left "
+        "out",
+        "Σ_j A_ij v_j in each head, A_ij the softmax over the tokens j of q_i·k_j / √d with the "
+        "padding left out, d = C / heads",
+    ),
     points=3,
     reference="t2i_course.models.unet:CrossAttention",
-    variants=2,
 )
 def check_cross_attention(c: Checking) -> None:
     """Weights that sum to 1, padding without a say, and torch's own attention."""
@@ -42,8 +45,8 @@ def check_cross_attention(c: Checking) -> None:
         slips=_slips_of_attention(q, k, same, mask, heads),
     )  # fmt: skip
     k_2, v_2 = (torch.where(mask[:, :, None], x, c.draw.normal(B, T, C)) for x in (k, v))
-    c.close(
-        c.answer(q, k_2, v_2, mask, *more), read, "other numbers in the padding", layer="property",
+    c.agrees(
+        c.answer(q, k_2, v_2, mask, *more), read, "other numbers in the padding",
         slips=_slips_of_attention(q, k_2, v_2, mask, heads),
     )  # fmt: skip
     slips = _slips_of_attention(q, k, v, mask, heads)
@@ -94,10 +97,11 @@ def _slips_of_attention(
 
 @task(
     "ex10-told_apart",
-    equation="Φ(((1 − t) / t) ½ |x − x'|) = p, solved for t; second form: "
-    "Φ(√(ᾱ / (1 − ᾱ)) ½ |x − x'|) = p, solved for ᾱ",
+    equation=(
+        "Φ(((1 − t) / t) ½ |x − x'|) = p, solved for t",
+        "Φ(√(ᾱ / (1 − ᾱ)) ½ |x − x'|) = p, solved for ᾱ",
+    ),
     points=3,
-    variants=2,
 )
 def check_told_apart(c: Checking) -> None:
     """Two pictures and the noise at which an ideal observer tells them apart, with chance p."""
@@ -141,9 +145,9 @@ def check_told_apart(c: Checking) -> None:
         f"{when.tolist()}", f"that is noise over signal, or its inverse; solve for {name}.",
     )  # fmt: skip
     ratio = when / (1 - when) if c.variant == 1 else ((1 - when) / when).sqrt()
-    c.close(
+    c.agrees(
         c.answer(first, first + 2 * change, p), at(2 * ratio.double()),
-        "twice the difference: at twice the noise over the signal", layer="property",
+        "twice the difference: at twice the noise over the signal", was="follows from the first",
         slips=wrongs(2 * size),
     )  # fmt: skip
     never = 0.0 if c.variant == 1 else 1.0
@@ -157,10 +161,13 @@ def check_told_apart(c: Checking) -> None:
 
 @task(
     "ex10-matching_aware_loss",
-    equation="L_D = −E log σ(D(x, y)) − ½ E log(1 − σ(D(x_drawn, y))) − ½ E log(1 − σ(D(x, y'))), "
-    "y' the sentence of the row before; second form: the hinge",
+    equation=(
+        "−E log σ(D(x, y)) − ½ E log(1 − σ(D(x_drawn, y))) − ½ E log(1 − σ(D(x, y'))), y' the "
+        "sentence of the row before",
+        "E max(0, 1 − D(x, y)) + ½ E max(0, 1 + D(x_drawn, y)) + ½ E max(0, 1 + D(x, y')), y' "
+        "the sentence of the row before",
+    ),
     points=3,
-    variants=2,
 )
 def check_matching_aware_loss(c: Checking) -> None:
     """A judge that says 0, and one that reads: three kinds of pairs."""

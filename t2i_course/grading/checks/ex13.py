@@ -13,11 +13,12 @@ from t2i_course.grading.checking import Checking, task
 
 @task(
     "ex13-ema",
-    equation="θ_ema ← d θ_ema + (1 − d) θ, d = min(decay, (1 + step) / (10 + step)); second form: "
-    "d = ½^(batch / h), h = min(halflife, 0.05 seen)",
+    equation=(
+        "θ_ema ← d θ_ema + (1 − d) θ, d = min(decay, (1 + step) / (10 + step))",
+        "θ_ema ← d θ_ema + (1 − d) θ, d = ½^(batch / h), h = min(halflife, 0.05 seen)",
+    ),
     points=2,
     reference="t2i_course.training.ema:EMA",
-    variants=2,
 )
 def check_ema(c: Checking) -> None:
     """An average of equal weights, and early and late steps."""
@@ -155,11 +156,12 @@ def _slips_of_retrieved(pictures: Tensor, captions: Tensor, others: Tensor) -> d
 
 @task(
     "ex13-wilson",
-    equation="(p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n), z = 1.96; second form: "
-    "p' ± z √(p' (1 − p') / n'), n' = n + z², p' = (hits + z²/2) / n', cut to [0, 1]",
+    equation=(
+        "(p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n), z = 1.96",
+        "p' ± z √(p' (1 − p') / n'), n' = n + z², p' = (hits + z²/2) / n', cut to [0, 1]",
+    ),
     points=3,
     reference="t2i_course.metrics.retrieval:wilson",
-    variants=2,
 )
 def check_wilson(c: Checking) -> None:
     """No hit, all hits, hits and misses exchanged, and shares in between."""
@@ -174,9 +176,9 @@ def check_wilson(c: Checking) -> None:
             "formula does not.",
         )  # fmt: skip
         turned = _interval(c, n - hits, n, f"{n - hits} of {n}")
-        c.close(
-            turned, 1 - ends.flip(0), f"{n - hits} of {n}, beside {case}", layer="property",
-            atol=1e-5, slips=formula(n - hits, n)[1],
+        c.agrees(
+            turned, 1 - ends.flip(0), f"{n - hits} of {n}, beside {case}",
+            was="is one minus the first", slips=formula(n - hits, n)[1],
         )  # fmt: skip
         expected, slips = formula(hits, n)
         c.close(ends, expected, case, slips=slips, rtol=2e-4, atol=1e-5)

@@ -196,7 +196,7 @@ def sampler(
         rows = ""
         for title, images in (("x_t, on the way", x_t), ("x_0, as expected there", x_0)):
             alts = [f"{title}, at {time}: {about}." for time in times]
-            rows += heading(title) + gallery(np.stack(images), alts, times, scale=3, gap=4)
+            rows += heading(title) + gallery(np.stack(images), alts, times, scale=2, gap=4)
         show(rows, about)
         if live.still is None:
             live.keep(

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from t2i_course.contract import T2IError
 from t2i_course.show.figure import bundle
 
-LATE = 0.15  # seconds after which a widget says that it is at work
+LATE = 0.1  # seconds after which a widget says that it is at work
 VIEW = "application/vnd.jupyter.widget-view+json"
 # show(picture or None, note): show what is there so far; `Stopped` if nobody waits for it any more.
 Show = Callable[..., None]

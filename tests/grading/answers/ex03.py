@@ -302,3 +302,41 @@ def smallest_taken_out(nll):
 @right("ex03-nll_without_label")
 def in_float64(nll):
     return -torch.log(torch.exp(-nll.double()).mean(dim=-1)).float()
+
+
+# --- slips of a learner who met the exercise for the first time ---------------------------------
+
+
+@wrong("ex03-one_hot", says=".float()", layer="contract")
+def compared_with_all_places(labels, K):
+    return (torch.arange(K) == labels[:, None]).long()
+
+
+@wrong("ex03-drop_labels", says="not u ≤ p", layer="property")
+def at_p_too(c, u, p, null):
+    return torch.where((u <= p)[:, None], null, c)
+
+
+@wrong("ex03-nll_without_label", says="logsumexp is taken off", layer="property")
+def logsumexp_added(nll):
+    return math.log(nll.shape[1]) + torch.logsumexp(-nll, dim=1)
+
+
+@wrong("ex03-nll_without_label", says="the minus inside is missing", layer="property")
+def no_minus_inside(nll):
+    return math.log(nll.shape[1]) - torch.logsumexp(nll, dim=1)
+
+
+@wrong("ex03-nll_without_label", says="the sign of it all", layer="property")
+def the_log_likelihood(nll):
+    return torch.logsumexp(-nll, dim=1) - math.log(nll.shape[1])
+
+
+@wrong("ex03-nll_without_label", says="not 10", layer="property")
+def ten_labels_always(nll):
+    return math.log(10) - torch.logsumexp(-nll, dim=1)
+
+
+@wrong("ex03-nll_without_label", says="not of rows", layer="property")
+def as_many_labels_as_images(nll):
+    return math.log(len(nll)) - torch.logsumexp(-nll, dim=1)

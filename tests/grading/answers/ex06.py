@@ -498,3 +498,84 @@ def row_by_row(network, x_t, t, label, w, low, high):
         for c, n, at in zip(f_c, f_0, t.tolist(), strict=True)
     ]
     return torch.stack(rows)
+
+
+# slips of a learner who met the exercise for the first time
+@wrong("ex06-times", says="whole denominator in brackets", layer="property")
+def brackets_forgotten(T, S, k):
+    e = even(S)
+    return (T * (k * e / 1 + (k - 1) * e)).round().long()
+
+
+@wrong("ex06-ddim_step", says="x_0 has roots", layer="property")
+def picture_without_roots(x_t, eps, t, u, alpha_bar, eta, z):
+    now, then = alpha_bar[t], alpha_bar[u]
+    x_0 = (x_t - (1 - now) * eps) / now
+    variance = eta**2 * (1 - then) / (1 - now) * (1 - now / then)
+    return then.sqrt() * x_0 + (1 - then - variance).sqrt() * eps + variance.sqrt() * z
+
+
+@wrong("ex06-ddim_step", says="u need not be t − 1")
+def to_the_neighbour(x_t, eps, t, u, alpha_bar, eta, z):
+    now, then = alpha_bar[t], alpha_bar[t - 1]
+    x_0 = (x_t - (1 - now).sqrt() * eps) / now.sqrt()
+    variance = eta**2 * (1 - then) / (1 - now) * (1 - now / then)
+    return then.sqrt() * x_0 + (1 - then - variance).sqrt() * eps + variance.sqrt() * z
+
+
+@wrong("ex06-ddim_step", says="lies in [0, 1]", layer="property")
+def shares_upside_down(x_t, eps, t, u, alpha_bar, eta, z):
+    now, then = alpha_bar[t], alpha_bar[u]
+    x_0 = (x_t - (1 - now).sqrt() * eps) / now.sqrt()
+    variance = eta**2 * (1 - then) / (1 - now) * (1 - then / now)
+    return then.sqrt() * x_0 + (1 - then - variance).sqrt() * eps + variance.sqrt() * z
+
+
+@wrong("ex06-walk", says="x was moved twice", layer="property")
+def moved_twice(velocity, x, times):
+    for t, u in pairwise(times):
+        v = velocity(x, t)
+        x = x + (u - t) * v
+        if u > 0:
+            x = x + (u - t) * (v + velocity(x, u)) / 2
+    return x
+
+
+@wrong("ex06-walk", says="in a name", layer="property")
+def first_look_again(velocity, x, times):
+    for t, u in pairwise(times):
+        if u > 0:
+            x = x + (u - t) * (velocity(x, t) + velocity(x + (u - t) * velocity(x, t), u)) / 2
+        else:
+            x = x + (u - t) * velocity(x, t)
+    return x
+
+
+@wrong("ex06-walk", says="shape [4]", layer="contract")
+def the_time_of_each_row(velocity, x, times):
+    return second_look_at_t(lambda x, t: velocity(x, t.expand(len(x))), x, times)
+
+
+@wrong("ex06-guided", says="a mask, not an if", layer="contract")
+def by_an_if(network, x_t, t, label, w, low, high):
+    f_c, f_0 = answers(network, x_t, t, label)
+    return f_0 + w * (f_c - f_0) if low <= t and t <= high else f_c
+
+
+@wrong("ex06-guided", says="make the mask a column", layer="contract")
+def mask_as_a_row(network, x_t, t, label, w, low, high):
+    f_c, f_0 = answers(network, x_t, t, label)
+    return torch.where((low <= t) & (t <= high), f_0 + w * (f_c - f_0), f_c)
+
+
+@wrong("ex06-guided", says="both ends belong to the interval", layer="oracle")
+def without_the_ends(network, x_t, t, label, w, low, high):
+    f_c, f_0 = answers(network, x_t, t, label)
+    return torch.where(((low < t) & (t < high))[:, None], f_0 + w * (f_c - f_0), f_c)
+
+
+@wrong("ex06-guided", says="hide the label by `present`", layer="property")
+def a_label_of_zeros(network, x_t, t, label, w, low, high):
+    present = torch.ones(len(x_t), dtype=torch.bool)
+    f_c, f_0 = (network(x_t, t, given, present) for given in (label, 0 * label))
+    return torch.where(between(t, low, high), f_0 + w * (f_c - f_0), f_c)

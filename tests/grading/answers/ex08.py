@@ -468,3 +468,38 @@ def all_against_all(images, true, false):
     images, true, false = (F.normalize(x, dim=1) for x in (images, true, false))
     margin = images @ true.T - images @ false.T
     return ((1 + margin.sign()) / 2).mean().item()
+
+
+# --- slips of a learner who met the exercise for the first time ---------------------------------
+
+
+@wrong("ex08-contrastive_loss", says="two equal values", layer="property")
+def lengths_forgotten(images, texts, scale):
+    return without_norms(images, texts, scale)
+
+
+@wrong("ex08-pooled", says="one place for each row", layer="contract")
+def every_place_for_every_row(states, ids, projection):
+    return F.normalize(states[:, ids.argmax(1)] @ projection, dim=-1)
+
+
+@wrong("ex08-pooled", says="within each row")
+def one_place_for_all(states, ids, projection):
+    return F.normalize(states[torch.arange(len(ids)), ids.argmax()] @ projection, dim=1)
+
+
+@wrong("ex08-zero_shot", says="dim=2", layer="property")
+def wordings_over_dimension_1(images, texts, scale):
+    classes = F.normalize(F.normalize(texts).mean(1), dim=1)
+    return (scale * F.normalize(images, dim=1) @ classes.T).softmax(1)
+
+
+@wrong("ex08-retrieval", says="look up with gather", layer="oracle")
+def any_of_all(similarity, right, k):
+    return right[:, similarity.topk(k).indices].any().double().mean().item()
+
+
+@wrong("ex08-forced_choice", says="map them to 1, ½ and 0", layer="property")
+def mean_of_signs(images, true, false):
+    a, b = F.cosine_similarity(images, true), F.cosine_similarity(images, false)
+    return (a - b).sign().double().mean().item()
