@@ -79,10 +79,11 @@ format: setup
 notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
 
-BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling
+BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling photos_speed \
+	first_picture grading
 
 bench: setup
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[bench]"
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test,browser,bench]"
 	for name in $(BENCHMARKS); do python benchmarks/$$name.py || exit 1; done
 
 # The site has a set-up of its own: it reads stored outputs, and needs no torch.

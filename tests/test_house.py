@@ -110,7 +110,7 @@ def imported(path: Path) -> set[str]:
         ("t2i_course", ["sentence"]),
         ("tests", ["test", "browser", "sentence"]),
         ("notebooks", ["test"]),
-        ("benchmarks", ["bench"]),
+        ("benchmarks", ["test", "browser", "bench"]),
     ],
 )
 def test_what_is_imported_is_declared(folder, extras):
@@ -120,7 +120,8 @@ def test_what_is_imported_is_declared(folder, extras):
         wanted += project["optional-dependencies"][extra]
     declared = {normal(re.split(r"[<>=\[;]", item)[0]) for item in wanted}
     files = list((ROOT / folder).rglob("*.py"))
-    ours = {path.stem for path in files} | {"t2i_course"} | sys.stdlib_module_names
+    local = [*files, *(ROOT / "tests").rglob("*.py")]  # benchmarks use what tests use
+    ours = {path.stem for path in local} | {"t2i_course"} | sys.stdlib_module_names
     for name in set().union(*map(imported, files)) - ours:
         distributions = {normal(each) for each in packages_distributions().get(name, [name])}
         assert distributions & declared, f"{folder} imports {name}: say so in pyproject.toml"

@@ -87,8 +87,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def server(folder: Path, home: Path, out: Path) -> Iterator[Lab]:
-    """JupyterLab with the root `folder`, an empty home, and the smoke profile."""
+def server(folder: Path, home: Path, out: Path, profile: str = "smoke") -> Iterator[Lab]:
+    """JupyterLab with the root `folder` and an empty home."""
     home.mkdir(parents=True)
     (home / "settings" / NEWS).parent.mkdir(parents=True)
     (home / "settings" / NEWS).write_text('{"fetchNews": "false", "checkForUpdates": false}')
@@ -97,7 +97,7 @@ def server(folder: Path, home: Path, out: Path) -> Iterator[Lab]:
     lab = Lab(folder, _free_port(), secrets.token_hex(16))
     own = {
         "HOME": str(home), "USERPROFILE": str(home), "JUPYTER_TOKEN": lab.token,
-        "T2I_PROFILE": "smoke", "T2I_RUNS": str(folder / "runs"),
+        "T2I_PROFILE": profile, "T2I_RUNS": str(folder / "runs"),
         "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
     }  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from t2i_course.errors import T2IError
 from t2i_course.grading import concepts
 
-NOTEBOOKS = tuple(f"{number:02d}" for number in range(13))
+NOTEBOOKS = tuple(f"{number:02d}" for number in range(15))
 
 
 def key(notebook):
