@@ -71,11 +71,14 @@ class Lab:
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}?token={self.token}&reset"
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """The notebooks that have a kernel, as the server lists them."""
+        with urllib.request.urlopen(self.address("api/sessions")) as found:
+            return list(json.load(found))
+
     def forget(self) -> None:
         """End every kernel, as each holds a gigabyte."""
-        with urllib.request.urlopen(self.address("api/sessions")) as found:
-            sessions = json.load(found)
-        for session in sessions:
+        for session in self.sessions():
             path = self.address(f"api/sessions/{session['id']}")
             urllib.request.urlopen(urllib.request.Request(path, method="DELETE")).close()
 
@@ -141,6 +144,14 @@ class Notebook:
         self.widgets: list[Widget] = []
         page.goto(lab.address(f"lab/tree/{path}"))
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        # The page calls a kernel idle that it has not got yet, and to run a cell then asks for one.
+        end = time.monotonic() + PATIENCE
+        while not any(
+            one["path"] == path and one["kernel"]["connections"] for one in lab.sessions()
+        ):
+            assert time.monotonic() < end, "no kernel is connected"
+            page.wait_for_timeout(100)
+        page.locator("#jp-bottom-panel").get_by_text("| Idle").wait_for()
         self.idle()
 
     def idle(self) -> None:

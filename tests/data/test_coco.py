@@ -302,6 +302,7 @@ def test_an_archive_that_would_write_outside_its_folder_is_refused(
     [(evil("../evil.json"), "refused"), (b"no zip", "no whole zip"),
      (zipped({"x": b""}), "came damaged"),
      (zipped({f"annotations/captions_{s}2017.json": b"{" for s in ("val", "train")}), "no JSON")],
+    ids=["evil", "no zip", "empty", "no json"],
 )  # fmt: skip
 def test_wrong_annotations_are_an_error(server, fetch, tmp_path, content, message):
     server.files[ZIP] = content

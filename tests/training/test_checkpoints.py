@@ -36,11 +36,13 @@ def in_another_process(*arguments: object, **options) -> subprocess.CompletedPro
 
 @pytest.mark.parametrize(
     ("family", "kill"),
-    [("cvae", f"step:{random.randrange(1, STEPS)}"), ("gan", f"step:{random.randrange(1, STEPS)}"),
+    [("cvae", "step"), ("gan", "step"),
      ("cvae", "save:2:tensors"), ("cvae", "save:3:rename"), ("gan", "save:2:latest")],
 )  # fmt: skip
 def test_killed_and_resumed_ends_bit_for_bit_where_the_unbroken_run_does(tmp_path, family, kill):
     """SIGKILL at a random step, or in the middle of writing a checkpoint."""
+    if kill == "step":
+        kill = f"step:{random.randrange(1, STEPS)}"
     unbroken = train(
         FAMILIES[family](), tiny_images(), settings(STEPS), tmp_path / "a", progress=False
     )
