@@ -31,12 +31,12 @@ endif
 export T2I_RUNS := $(abspath $(or $(T2I_RUNS),runs))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-browser setup lab lint unit nbval format notebooks bench constraints clean site slides site-check wheel pictures
+.PHONY: demo test test-browser setup lab lint unit slow nbval format notebooks bench constraints clean site slides site-check wheel pictures
 
 demo: setup
 	t2i demo
 
-test: setup lint unit nbval
+test: setup lint unit slow nbval
 
 setup: $(READY)
 
@@ -58,8 +58,15 @@ lint:
 	mypy
 	lint-imports
 
+# A process a core, each with one thread: they then do not wait for one another.
+PYTEST := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4
+
 unit:
-	pytest tests
+	$(PYTEST) -m "not slow" tests
+
+# Other processes that are killed, whole commands, trainings that must learn something.
+slow:
+	$(PYTEST) -m slow tests
 
 # The notebooks in the smoke profile: every cell runs, and what cells tagged nbval-check-output
 # print is what they printed in the laptop profile.

@@ -15,6 +15,7 @@ def small(monkeypatch):
     monkeypatch.setenv("T2I_PROFILE", "smoke")
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path, monkeypatch):
     scored = []
 

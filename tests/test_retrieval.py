@@ -39,6 +39,7 @@ def test_a_clip_that_knows_the_answers_finds_them_all_and_one_that_does_not_none
     assert found == pytest.approx(by_chance) and by_chance < 0.2
 
 
+@pytest.mark.slow
 def test_the_clip_that_ships_retrieves_as_its_card_says() -> None:
     card = json.loads((runs.ZOO / "clip-tiny" / "card.json").read_text())
     loaded = clip.load()

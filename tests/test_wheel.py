@@ -45,6 +45,7 @@ def test_the_wheel_carries_weights_notebooks_and_no_solutions(wheel):
     assert not [name for name in names if "solutions/" in name or name.startswith("tests/")]
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_copies_the_course_and_draws(wheel, tmp_path):
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, wheel]

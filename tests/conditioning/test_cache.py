@@ -80,6 +80,7 @@ def test_killed_writers_leave_whole_shards(tmp_path) -> None:
     assert torch.equal(found.vector, oracle.vector) and torch.equal(found.tokens, oracle.tokens)
 
 
+@pytest.mark.slow
 def test_two_writers_and_a_reader_at_once_lose_nothing(tmp_path) -> None:
     """They overlap by half, and join small shards under each other's feet."""
     writers = [start(tmp_path, 0, 400, 2), start(tmp_path, 200, 600, 3)]

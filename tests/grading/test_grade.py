@@ -318,6 +318,7 @@ def test_what_an_instructor_gets_wrong_is_said_in_a_sentence(
         invoke(*words, "--seed", "3")
 
 
+@pytest.mark.slow
 def test_without_namespaces_it_grades_nothing_unless_submissions_are_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox.Sandbox, "_map", lambda self, pid: False)
     monkeypatch.chdir(tmp_path)

@@ -132,6 +132,7 @@ def test_a_run_of_ones_own_loads_as_the_model_that_was_trained(tmp_path) -> None
         clip.load("tiny", file=tmp_path / "step-000002")
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_ships_and_refuses_pictures_without_captions(
     tmp_path, monkeypatch
 ) -> None:

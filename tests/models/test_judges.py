@@ -96,6 +96,7 @@ def test_a_folder_of_a_judges_name_elsewhere_is_not_the_judge(tmp_path, monkeypa
         runs.load_judge("coco")
 
 
+@pytest.mark.slow
 @needs_real
 def test_the_shipped_features_are_white_on_the_training_set():
     features = runs.load_judge("fashion").features()

@@ -195,6 +195,7 @@ def trained(data: LabelledImages, steps: int, **own) -> TextCVAE:
     return train(small(**own), data, training, progress=False).family
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch():
     data = squares()[:8]
     x, c = data.batch(torch.arange(8), RowGenerator(rows=8))
@@ -204,6 +205,7 @@ def test_it_overfits_one_batch():
     assert (back - x).abs().mean() < 0.05
 
 
+@pytest.mark.slow
 def test_it_draws_what_the_condition_says():
     """One place only, so that z has nothing to say: each drawing is its colour's square."""
     data = squares()[:4]

@@ -34,6 +34,7 @@ def in_another_process(*arguments: object, **options) -> subprocess.CompletedPro
     return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kill"),
     [("cvae", "step"), ("gan", "step"),
@@ -200,6 +201,7 @@ def test_pruning_touches_nothing_but_checkpoints(tmp_path):
     assert sorted(kept) == ["step-000015", "step-000017"]
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     with checkpoints.alone_in(tmp_path / "run"):
         done = in_another_process("cvae", tmp_path / "run", 5)
