@@ -27,6 +27,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -386,12 +387,14 @@ def _two_at_a_time(
     one: Callable[[hostile.Case, int], Outcome], cases: Sequence[hostile.Case], save: Save
 ) -> None:
     """Two cages, with the numbers 0 and 1."""
-    left = list(cases)
+    left, saving = list(cases), threading.Lock()
 
     def work(number: int) -> None:
         while left:
             case = left.pop(0)
-            save(case.name, one(case, number))
+            outcome = one(case, number)
+            with saving:
+                save(case.name, outcome)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(work, range(2)))

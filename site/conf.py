@@ -79,13 +79,12 @@ def alternative_texts(folder: Path) -> dict[str, str]:
 
 def give_pictures_their_words(app, doctree):
     """Each picture on a page gets the alt text that its notebook stores beside it."""
-    words = app.env.t2i_words = getattr(app.env, "t2i_words", None) or alternative_texts(
-        Path(app.srcdir)
-    )
+    if not hasattr(app, "t2i_words"):  # not kept in the environment, which outlives a build
+        app.t2i_words = alternative_texts(Path(app.srcdir))
     for image in doctree.findall(nodes.image):
         path = Path(app.srcdir) / image["uri"].lstrip("/")
         if not image.get("alt") and path.suffix == ".png" and path.is_file():
-            image["alt"] = words.get(hashlib.sha256(path.read_bytes()).hexdigest(), "")
+            image["alt"] = app.t2i_words.get(hashlib.sha256(path.read_bytes()).hexdigest(), "")
 
 
 # What the theme and the notebook reader leave out for readers with a keyboard or a screen reader.
