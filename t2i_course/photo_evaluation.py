@@ -25,7 +25,7 @@ from t2i_course.metrics.cost import Cost, measure, parameters
 from t2i_course.metrics.frechet import Moments, frechet_distance
 from t2i_course.metrics.inception import Inception
 from t2i_course.metrics.inception_score import InceptionScore
-from t2i_course.metrics.near_copies import copy_ratios, share_near, thumbnails
+from t2i_course.metrics.near_copies import copy_ratios, is_near, share_near, thumbnails
 from t2i_course.metrics.retrieval import r_precision
 from t2i_course.metrics.score import Score
 
@@ -217,15 +217,27 @@ def _of_words(
 def near_copies(drawn: Tensor, real: Tensor, train: CaptionedImages, side: int = 16) -> Score:
     """The share of pictures `[N, 3, S, S]` nearer to a training picture than 99 % of unseen real
     ones are (`metrics.near_copies`), as thumbnails of `side` pixels."""
-    seen = torch.cat([thumbnails(part / 255, side) for part in train.images.split(512)])
-    ratios = {name: copy_ratios(thumbnails(x, side), seen)[0] for name, x in
-              (("drawn", drawn), ("real", real))}  # fmt: skip
+    of_drawn, of_real = _copy_ratios(drawn, real, train, side)
     return Score(
-        "near copies of training images", share_near(ratios["drawn"], ratios["real"]),
-        samples=len(drawn), floor=share_near(ratios["real"], ratios["real"]),
+        "near copies of training images", share_near(of_drawn, of_real),
+        samples=len(drawn), floor=share_near(of_real, of_real),
         reference=f"{len(train):,} photographs of {train.title}",
         note=f"by pixels, at most {side} a side",
     )  # fmt: skip
+
+
+def near_ones(drawn: Tensor, real: Tensor, train: CaptionedImages, side: int = 16) -> Tensor:
+    """Which of the pictures `near_copies` counts: bool `[N]`. They are not to be shown."""
+    return is_near(*_copy_ratios(drawn, real, train, side))
+
+
+def _copy_ratios(
+    drawn: Tensor, real: Tensor, train: CaptionedImages, side: int
+) -> tuple[Tensor, Tensor]:
+    """Of the drawn pictures and of the real ones, see `copy_ratios`."""
+    seen = torch.cat([thumbnails(part / 255, side) for part in train.images.split(512)])
+    of_drawn, of_real = (copy_ratios(thumbnails(x, side), seen)[0] for x in (drawn, real))
+    return of_drawn, of_real
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

@@ -77,5 +77,14 @@ def share_near(values: Tensor, real: Tensor) -> float:
     `nearest_others` of the samples and of as many real images: the share of near duplicates (more
     images lie nearer together).
     """
+    return is_near(values, real).double().mean().item()
+
+
+def is_near(values: Tensor, real: Tensor) -> Tensor:
+    """Which of the values `[N]` are at or below the real ones' `[M]` 1 % quantile: bool `[N]`.
+
+    Raises:
+        T2IError: if there are none of either.
+    """
     require(len(values) > 0 and len(real) > 0, "A share of near images needs some of both sets.")
-    return (values <= real.quantile(QUANTILE)).double().mean().item()
+    return values <= real.quantile(QUANTILE)

@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from t2i_course.contract import Condition, RowGenerator, T2IError, Trainable
+from t2i_course.metrics.cost import measure
 from t2i_course.training.optimizers import Optimizer
+from t2i_course.training.precision import probe
 from t2i_course.training.settings import OptimizerSettings, TrainSettings
 
 GB = 2**30
@@ -73,12 +75,11 @@ class _Live(TorchDispatchMode):
 def peak_of(step: Callable[[], None], device: torch.device) -> int:
     """The most bytes that a piece of code held beyond what was there before it."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        step()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
+        with measure(device) as meter:
+            step()
+        assert meter.cost.peak_gpu_bytes is not None
+        return meter.cost.peak_gpu_bytes - before
     with _Live() as live:
         step()
     return live.peak
@@ -102,14 +103,11 @@ def need(
             its.requires_grad_(other == name)
 
         def peak(n: int, name: str = name) -> int:
-            def passes() -> None:
-                generator = RowGenerator("fitting", rows=n, device=device)
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    loss, _ = family.loss(name, images[:n], condition[:n], generator)
-                loss.backward()
-
+            generator = RowGenerator("fitting", rows=n, device=device)
             family.zero_grad(set_to_none=True)
-            return peak_of(passes, device)
+            return peak_of(
+                lambda: probe(family, name, images[:n], condition[:n], generator, precision), device
+            )
 
         whole, half = peak(rows), peak(rows // 2)
         slope = max(0, whole - half) / (rows - rows // 2)

@@ -12,6 +12,16 @@ PRECISIONS = ("fp32", "bf16")
 MARGIN = 1.15  # how much faster bf16 must be to be worth its rounding
 
 
+def probe(
+    family: Trainable, name: str, images: Tensor, condition: Condition, generator: RowGenerator,
+    precision: str,
+) -> None:  # fmt: skip
+    """A forward and backward pass of one network in "fp32" or "bf16", for what it costs."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        loss, _ = family.loss(name, images, condition, generator)
+    loss.backward()
+
+
 def fastest_precision(
     family: Trainable, images: Tensor, condition: Condition, device: torch.device, steps: int = 5
 ) -> str:
@@ -29,9 +39,7 @@ def fastest_precision(
             start = time.perf_counter()
             for name in family.networks:
                 generator = RowGenerator("probe", step, rows=len(images), device=device)
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                    loss, _ = family.loss(name, images, condition, generator)
-                loss.backward()
+                probe(family, name, images, condition, generator, precision)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if step > 0:

@@ -69,7 +69,7 @@ class Lab:
         self.folder, self.port, self.token = folder, port, token
 
     def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}&reset"
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
 
     def sessions(self) -> list[dict[str, Any]]:
         """The notebooks that have a kernel, as the server lists them."""
@@ -142,7 +142,7 @@ class Notebook:
     def __init__(self, page: Any, lab: Lab, path: str):
         self.page, self.file = page, lab.folder / path
         self.widgets: list[Widget] = []
-        page.goto(lab.address(f"lab/tree/{path}"))
+        page.goto(lab.address(f"lab/tree/{path}") + "&reset")  # without what was open before
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         # The page calls a kernel idle that it has not got yet, and to run a cell then asks for one.
         end = time.monotonic() + PATIENCE

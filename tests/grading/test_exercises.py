@@ -56,8 +56,7 @@ def test_a_notebook_has_the_form_of_an_exercise(path):
     assert f"[notebook {name[2:]}](../notebooks/{path.name[2:]})" in head["source"]
     notebook = ROOT / "notebooks" / path.name[2:]
     assert notebook.is_file()
-    if int(name[2:]) < 13:
-        assert f"](../exercises/{path.name})" in notebook.read_text(encoding="utf-8")
+    assert f"](../exercises/{path.name})" in notebook.read_text(encoding="utf-8")
     how = head["source"].split("**How to work.**")[1].split("earns nothing")[0]
     assert (
         how
