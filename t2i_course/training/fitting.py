@@ -91,7 +91,7 @@ def need(
     """Measure a step of each network with some rows and with half as many, on a copy of the family.
 
     Args:
-        images, condition: N rows of the first batch, N even, on the family's device.
+        images, condition: N rows of the first batch, N even or 1, on the family's device.
         settings: of the training.
         precision: "fp32" or "bf16".
     """
@@ -109,7 +109,7 @@ def need(
                 lambda: probe(family, name, images[:n], condition[:n], generator, precision), device
             )
 
-        whole, half = peak(rows), peak(rows // 2)
+        whole, half = peak(rows), peak(rows // 2) if rows > 1 else 0
         slope = max(0, whole - half) / (rows - rows // 2)
         steps[name] = (whole - slope * rows, slope)
         own = settings.optimizers.get(name, OptimizerSettings())

@@ -80,6 +80,15 @@ def test_what_cannot_fit_is_an_error_that_says_how_much_is_missing() -> None:
         TrainSettings(steps=1, memory=8, micro_batches=2)
 
 
+@pytest.mark.parametrize("name", ["diffusion", "gan"])
+def test_a_batch_of_one_image_can_be_asked_for(name: str) -> None:
+    """There is no half of it: networks refuse an empty batch."""
+    family, data = models.build(name, {"condition_dim": 3}, 0), tiny_images(8, size=28)
+    batch = data.batch(torch.arange(1), RowGenerator("one", rows=1))
+    found = fitting.need(family, *batch, TrainSettings(steps=1, batch_size=1), "fp32")
+    assert found.of(1) > found.fixed
+
+
 def test_a_training_that_is_cut_to_fit_ends_where_the_whole_one_does(tmp_path, capsys) -> None:
     def settings(**more) -> TrainSettings:
         return TrainSettings(steps=4, batch_size=16, precision="fp32", **more)
