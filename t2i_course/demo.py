@@ -15,6 +15,7 @@ from t2i_course import papers, profiles, prompting, runs, text_evaluation
 from t2i_course.conditioning.clip import Clip
 from t2i_course.contract import RowGenerator
 from t2i_course.data.shapes import HELD_OUT
+from t2i_course.data.words import KINDS
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.places import shown
 from t2i_course.show import plots, report
@@ -134,7 +135,7 @@ def _report(
     frames: list[tuple[float, Tensor, Tensor]],
     rows: list[list[str | int | float]],
 ) -> Path:
-    pairs = ", ".join(f"{colour} {kind}s" for colour, kind in sorted(HELD_OUT))
+    pairs = ", ".join(f"{colour} {KINDS[kind][0][1]}" for colour, kind in sorted(HELD_OUT))
     film = plots.grid(
         torch.stack([x_t for _, x_t, _ in frames] + [x_0 for _, _, x_0 in frames]),
         len(frames), row_labels=["x_t", "expected x_0"],
