@@ -87,7 +87,7 @@ notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
 
 BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling photos_speed \
-	first_picture grading
+	two_processes first_picture grading
 
 bench: setup
 	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test,browser,bench]"

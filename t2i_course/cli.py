@@ -93,6 +93,12 @@ def _recipe_help() -> str:
 )  # fmt: skip
 @click.option("--text", help="What reads the captions, such as clip-tiny; see `t2i data`.")
 @click.option("--augment", help="How photographs are varied: flip,crop=0.7,jitter=0.2 or none.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Start from the weights of a run's folder or of a shipped model.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's.")
 @click.option("--steps", type=click.IntRange(1), help="In place of the recipe's epochs.")
 @click.option(
@@ -117,7 +123,7 @@ def _recipe_help() -> str:
 def train(
     name: str, run: Path | None, source: str | None, epochs: int | None, steps: int | None,
     minutes: float | None, seed: int, changes: tuple[str, ...], text: str | None,
-    augment: str | None, **training: Any,
+    augment: str | None, start: str | None, **training: Any,
 ) -> None:  # fmt: skip
     """Train the recipe NAME, or go on with it where it was stopped.
 
@@ -132,11 +138,12 @@ def train(
         t2i train cvae-fashion --set latent_dim=2 --epochs 12 --run runs/cvae-2
         t2i train clip-photos --data flickr8k
         t2i train diffusion-photos --data flickr8k --text clip-photos
+        t2i train diffusion-shapes --from diffusion-shapes --minutes 10
     """
     from t2i_course import recipes, runs
     from t2i_course.data import augment as augmenting
     from t2i_course.data import fashion
-    from t2i_course.training import engine
+    from t2i_course.training import engine, notes
 
     recipe = recipes.recipe(name)
     if source is None and recipe.data == "fashion":
@@ -152,9 +159,11 @@ def train(
         recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
         settings={**runs.sizes_for(recipe, data, reader), **changed}, **chosen,
     )  # fmt: skip
+    before = {} if start is None else {"start": runs.start_from(model, start)}
     data = runs.data_for(model, data, reader, varied)
     folder = run or runs_root() / name
-    runs.note(folder, recipe=name, source=data.name, command=shlex.join(["t2i", *sys.argv[1:]]))
+    command = shlex.join(["t2i", *sys.argv[1:]])
+    notes.note(folder, recipe=name, source=data.name, command=command, **before)
     result = engine.train(model, data, settings, folder)
     if not result.finished:
         sys.exit(130)

@@ -20,6 +20,7 @@ from t2i_course.data.labelled import LabelledImages
 from t2i_course.places import shown
 from t2i_course.sampling import draw, label_rows
 from t2i_course.show import plots, report
+from t2i_course.training import notes
 
 COLUMNS = 10
 
@@ -141,7 +142,7 @@ def _scored(
     """The scores as JSON values: those on disk if they are of these weights, made this way."""
     path = run / "evaluation.json"
     key = {"weights": tensors_sha256(family.state_dict()), "how": how}
-    if runs.kept(path, key=key) is None:
+    if notes.kept(path, key=key) is None:
         evaluate().write(path, key=key)
     return dict(json.loads(path.read_text(encoding="utf-8")))
 

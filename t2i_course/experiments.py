@@ -35,6 +35,7 @@ from t2i_course.metrics.inception import Inception
 from t2i_course.metrics.score import Score
 from t2i_course.models.vae import VAE
 from t2i_course.show import plots, report
+from t2i_course.training import notes
 
 SHOWN = 8  # captions in samples.png
 SCORES = {  # by short name, the title of a column and of a panel
@@ -159,7 +160,7 @@ class Experiment:
             "inception": self.inception.sha256 if self.inception else None,
         }  # fmt: skip
         path = self.folder / f"{run.name}-{card['step']}.json"
-        kept = runs.kept(path, how=how)
+        kept = notes.kept(path, how=how)
         if kept is not None and path.with_suffix(".png").is_file():
             return kept
         self.say(f"{run.name}: scoring what it draws after {card['step']:,} steps.")

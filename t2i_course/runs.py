@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from t2i_course.contract import (
     require,
     seed_of,
     unknown,
-    write_whole,
 )
 from t2i_course.data import augment, drawn, fashion, photos
 from t2i_course.data.captioned import CaptionedImages
@@ -37,6 +35,7 @@ from t2i_course.places import runs_root, shown
 from t2i_course.recipes import RECIPES, Recipe
 from t2i_course.training import checkpoints, checks, engine
 from t2i_course.training.engine import Run
+from t2i_course.training.notes import note, noted
 from t2i_course.training.settings import TrainSettings
 
 ZOO = Path(__file__).parent / "zoo"
@@ -95,6 +94,29 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     require(isinstance(model, Family), f"{name} is a {model.name}: it does not draw images.")
     assert isinstance(model, Family)
     return model
+
+
+def start_from(model: Trainable, name: str | Path) -> dict[str, Any]:
+    """Give a fresh `model` the weights of a trained one (see `find`), to go on learning from there.
+
+    Returns:
+        What that one's card says of how it was made, for the new run's note.
+
+    Raises:
+        T2IError: as `load`, and for a model of another family or other sizes.
+    """
+    try:
+        model.load_state_dict(load(name).state_dict())
+    except RuntimeError as error:
+        raise T2IError(
+            f"A {model.name} with these settings cannot start from {name}, which has other "
+            f"weights: {error}."
+        ) from error
+    return {"model": str(name)} | {
+        key: value
+        for key, value in card(name).items()
+        if key in ("command", "data", "files", "start", "step", "trained_seconds")
+    }
 
 
 def load_data(source: str, split: str, size: int | None = None) -> Images:
@@ -345,17 +367,6 @@ def follow(
     return result
 
 
-def kept(path: Path, **key: Any) -> dict[str, Any] | None:
-    """The JSON object in a file, if it has these entries; None if it was never written, is damaged,
-    or is of something else, and so has to be made anew."""
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-    wanted = json.loads(json.dumps(key))  # tuples become lists, as they are there
-    return found if wanted == {name: found.get(name) for name in wanted} else None
-
-
 def sampling_settings(name: str | Path, family: Family, changes: Mapping[str, Any]) -> Settings:
     """How a model (see `find`) is drawn from: its recipe's sampling settings and `changes`.
 
@@ -377,19 +388,3 @@ def next_command(run: Path) -> str:
         )
     prompt = ' --prompt "…"' if "encoder" in data and data["name"] not in drawn.SOURCES else ""
     return f"t2i sample {folder}{prompt}"
-
-
-def note(run: Path, **values: Any) -> None:
-    """Write `run/run.json`, which says how the run came about; the first sitting's word stands."""
-    if checks.main_process() and not (run / "latest").exists():
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        text = json.dumps({"started": started, **values}, indent=2)
-        write_whole(run / "run.json", text + "\n")
-
-
-def noted(run: Path) -> dict[str, Any]:
-    """What `note` wrote for that run; nothing for a folder that the command line did not make."""
-    try:
-        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # a damaged note is no reason to refuse the run
-        return {}

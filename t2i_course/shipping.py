@@ -17,7 +17,7 @@ from t2i_course.metrics.frechet import whitening
 from t2i_course.models.contrastive import TinyClip
 from t2i_course.models.judges import Classifier
 from t2i_course.models.scene_reader import SceneReader
-from t2i_course.training import checkpoints
+from t2i_course.training import checkpoints, notes
 
 LIMIT = 5_000_000  # bytes a file
 
@@ -88,7 +88,7 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
             samples=min(10_000, len(train) // 10 * 10), settings=settings, progress=True,
         )  # fmt: skip
         scores = {key: score.value for key, score in result.scores.items()}
-    weights = model.state_dict()
+    weights, noted = model.state_dict(), notes.noted(Path(run))
     for parameter_name, _ in model.named_parameters():  # buffers keep their full precision
         weights[parameter_name] = weights[parameter_name].half()
     aside = zoo / f".{name}"
@@ -101,7 +101,7 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     shutil.copy(source / "config.json", aside / "config.json")
     card: dict[str, Any] = {
         **checkpoints.read_json(source, "card.json"),
-        "command": runs.noted(Path(run)).get("command", ""),
+        **{key: noted[key] for key in ("command", "start") if key in noted},
         "data": config["data"],
         "files": {file.name: file_sha256(file)},
         "scores": scores,

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from t2i_course import runs
 from t2i_course.cli import cli
 from t2i_course.contract import T2IError
-from t2i_course.training import checkpoints
+from t2i_course.training import checkpoints, notes
 
 T2I = [sys.executable, "-m", "t2i_course.cli"]
 
@@ -138,6 +138,20 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_goes_on(sketches, t
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "Trained" in done.stdout
     assert checkpoints.find(tmp_path / "run").name == "step-000900"
+
+
+def test_a_training_can_start_from_another_models_weights(sketches, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    t2i("train", "cvae-fashion", "--run", first, "--steps", 30)
+    t2i("train", "cvae-fashion", "--run", second, "--steps", 1, "--from", first, "--seed", 7)
+    weights = [runs.load(run).state_dict() for run in (first, second)]
+    for name, value in weights[0].items():  # one step of Adam at 1e-3
+        assert (weights[1][name] - value).abs().max() < 2e-3
+    start = notes.noted(second)["start"]
+    assert start["model"] == str(first) and start["step"] == 30 and start["trained_seconds"] > 0
+    with pytest.raises(T2IError, match="cannot start from .*first, which has other weights"):
+        t2i("train", "cvae-fashion", "--run", tmp_path / "c", "--from", first,
+            "--set", "latent_dim=3")  # fmt: skip
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import torch
 from t2i_course.contract import require, unknown
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.captions import captions
-from t2i_course.data.shapes import draw, scene
+from t2i_course.data.shapes import Things, draw, scene
 
 SOURCES = {"shapes": 32, "shapes-64": 64}  # by name, the side of the pictures in pixels
 # Pictures of a training set, by `things` of `data.shapes.scene`: how scenes come of themselves, and
-# more of those that are hard to draw. Some fifteen seconds to draw and to caption.
-MIX: dict[int | None, int] = {None: 18_000, 2: 8_000, 3: 4_000}
+# more of those that are hard to draw. Some twenty seconds to draw and to caption.
+MIX: dict[Things, int] = {None: 12_000, 2: 10_000, "inside": 8_000, 3: 6_000}
 COUNT = sum(MIX.values())
 
 
@@ -23,7 +23,7 @@ def shapes(
     count: int = COUNT,
     source: str = "shapes",
     seed: int = 0,
-    things: int | None = None,
+    things: Things = None,
 ) -> CaptionedImages:
     """The first `count` scenes of a split, drawn and with five captions each, the first of which
     says everything (drawn once a process).
