@@ -21,6 +21,7 @@ from t2i_course.contract import require, unknown, write_whole
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.models.judges import Classifier
+from t2i_course.training.settings import OptimizerSettings
 
 RESULTS = Path(__file__).parent / "results"
 FOUND = 0.01  # a class is found if so many of the samples without a label are judged to show it
@@ -82,11 +83,15 @@ def scores(
         base,
         settings={**base.settings, **variant.settings},
         optimizer={**base.optimizer, **variant.optimizer},
-        networks={**base.networks, **variant.networks},
     )
+    optimizers = {
+        name: OptimizerSettings(**{**changed.optimizer, **variant.networks.get(name, {})}).to_dict()
+        for name in ("discriminator", "generator")
+    }
     model, settings = recipes.prepare(
-        changed, len(train), seed=seed, minutes=minutes, clock="cpu", precision="bf16"
-    )
+        changed, len(train), seed=seed, minutes=minutes, clock="cpu", precision="bf16",
+        optimizers=optimizers,
+    )  # fmt: skip
     run = runs.train("gan-effects", model, train, settings)
     require(run.finished, "Interrupted: the same command goes on.")
     assert run.folder is not None

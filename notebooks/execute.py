@@ -21,9 +21,9 @@ def stored(outputs: list) -> list:
     for output in outputs:
         if output.get("metadata", {}).get("t2i_live"):
             continue
-        if "data" in output:
-            output["data"].pop(VIEW, None)
-            if not output["data"]:
+        if VIEW in output.get("data", {}):
+            del output["data"][VIEW]
+            if output["data"].keys() <= {"text/plain"}:  # the widget's name, or a bar's beginning
                 continue
         kept.append(output)
     return kept
