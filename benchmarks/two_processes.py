@@ -17,7 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from t2i_course.contract import write_whole
+import torch
+
+from t2i_course.contract import require, write_whole
 
 LAUNCH = (
     "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
@@ -48,8 +50,9 @@ def log_of(name: str, folder: Path, steps: int) -> list[dict[str, str]]:
 
 
 def main(rounds: int, steps: int, smoke: bool) -> None:
+    require(rounds >= 1 and steps > WARM, f"At least one round of {WARM + 1} steps is needed.")
     paces: dict[str, list[float]] = {name: [] for name in WAYS}
-    losses: dict[str, list[float]] = {}
+    losses: dict[str, list[float]] = {}  # the same in every round
     for number in range(rounds):
         for name in WAYS:  # in turn: a machine that changes changes for all
             with tempfile.TemporaryDirectory() as folder:
@@ -63,9 +66,9 @@ def main(rounds: int, steps: int, smoke: bool) -> None:
     lines = [
         f"# One process and two: diffusion-photos on Flickr8k at 64 pixels ({rounds} rounds, in "
         "turn)", "",
-        f"fp32, global batch {BATCH}, {steps} steps of which the first {WARM} are not timed; two "
-        "cores of one machine, gloo. Median; in brackets the ratio to the first line in the same "
-        "round.", "",
+        f"torch {torch.__version__}, fp32, global batch {BATCH}, {steps} steps of which the "
+        f"first {WARM} are not timed; two cores of one machine, gloo. Median; in brackets the "
+        "ratio to the first line in the same round.", "",
         "| | images a second |", "| --- | --- |",
     ]  # fmt: skip
     for name, own in paces.items():

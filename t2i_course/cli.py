@@ -143,6 +143,7 @@ def train(
     from t2i_course import recipes, runs
     from t2i_course.data import augment as augmenting
     from t2i_course.data import fashion
+    from t2i_course.starting import start_from
     from t2i_course.training import engine, notes
 
     recipe = recipes.recipe(name)
@@ -159,9 +160,9 @@ def train(
         recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
         settings={**runs.sizes_for(recipe, data, reader), **changed}, **chosen,
     )  # fmt: skip
-    before = {} if start is None else {"start": runs.start_from(model, start)}
     data = runs.data_for(model, data, reader, varied)
     folder = run or runs_root() / name
+    before = {"start": start_from(start, model, data, folder)} if start else {}
     command = shlex.join(["t2i", *sys.argv[1:]])
     notes.note(folder, recipe=name, source=data.name, command=command, **before)
     result = engine.train(model, data, settings, folder)

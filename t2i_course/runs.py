@@ -96,29 +96,6 @@ def load_family(name: str | Path, *, ema: bool = True) -> Family:
     return model
 
 
-def start_from(model: Trainable, name: str | Path) -> dict[str, Any]:
-    """Give a fresh `model` the weights of a trained one (see `find`), to go on learning from there.
-
-    Returns:
-        What that one's card says of how it was made, for the new run's note.
-
-    Raises:
-        T2IError: as `load`, and for a model of another family or other sizes.
-    """
-    try:
-        model.load_state_dict(load(name).state_dict())
-    except RuntimeError as error:
-        raise T2IError(
-            f"A {model.name} with these settings cannot start from {name}, which has other "
-            f"weights: {error}."
-        ) from error
-    return {"model": str(name)} | {
-        key: value
-        for key, value in card(name).items()
-        if key in ("command", "data", "files", "start", "step", "trained_seconds")
-    }
-
-
 def load_data(source: str, split: str, size: int | None = None) -> Images:
     """The images of `source` ("fashion", "sketches", "shapes" or "shapes-64") and `split`, or those
     of "scenes", which are of the splits that `data.scenes.MIX` names, or photographs with captions:

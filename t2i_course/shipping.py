@@ -45,8 +45,9 @@ def _round(model: torch.nn.Module) -> None:
 def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> Path:
     """Put a finished run's model into the zoo: scored, in half precision, with its card.
 
-    The card says data, command, seconds, scores and hash; remaking the model by the command means
-    scores within `tolerance` (relative) of the card's.
+    The card says data, command, seconds, scores, hash, and how the model was made that it started
+    from, if any; remaking it by the command, from that start, means scores within `tolerance`
+    (relative) of the card's.
 
     Args:
         run: its folder, made by `t2i train`.
@@ -101,7 +102,8 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     shutil.copy(source / "config.json", aside / "config.json")
     card: dict[str, Any] = {
         **checkpoints.read_json(source, "card.json"),
-        **{key: noted[key] for key in ("command", "start") if key in noted},
+        "command": noted.get("command", ""),
+        **({"start": noted["start"]} if "start" in noted else {}),
         "data": config["data"],
         "files": {file.name: file_sha256(file)},
         "scores": scores,

@@ -149,9 +149,27 @@ def test_a_training_can_start_from_another_models_weights(sketches, tmp_path):
         assert (weights[1][name] - value).abs().max() < 2e-3
     start = notes.noted(second)["start"]
     assert start["model"] == str(first) and start["step"] == 30 and start["trained_seconds"] > 0
-    with pytest.raises(T2IError, match="cannot start from .*first, which has other weights"):
-        t2i("train", "cvae-fashion", "--run", tmp_path / "c", "--from", first,
-            "--set", "latent_dim=3")  # fmt: skip
+    assert start["command"].startswith("t2i") and start["data"]["name"] == "sketches"
+    third = tmp_path / "third"
+    t2i("train", "cvae-fashion", "--run", third, "--steps", 1, "--from", second)
+    assert notes.noted(third)["start"]["start"] == start
+    for arguments, message in (
+        (["--run", first, "--from", second], "started from fresh weights, not from"),
+        (["--run", second, "--from", third], "started from .*first, not from .*third"),
+        (["--from", first, "--set", "latent_dim=3"], "other sizes: latent_dim 20 there and 3 here"),
+        (["--from", "clip-tiny"], "clip-tiny is a clip: a cvae cannot start from it"),
+        (["--from", "clip-tin"], "Did you mean 'clip-tiny'"),
+    ):
+        with pytest.raises(T2IError, match=message):
+            t2i("train", "cvae-fashion", "--run", tmp_path / "new", "--steps", 1, *arguments)
+
+
+def test_a_model_does_not_go_on_with_another_readers_words(monkeypatch, tmp_path):
+    monkeypatch.setenv("T2I_PROFILE", "smoke")
+    t2i("train", "clip-tiny", "--steps", 1, "--batch-size", 16, "--run", tmp_path / "clip")
+    with pytest.raises(T2IError, match="words of clip-tiny, and .* those of clip.*one --text"):
+        t2i("train", "cvae-shapes", "--text", tmp_path / "clip", "--from", "cvae-shapes",
+            "--run", tmp_path / "run", "--steps", 1)  # fmt: skip
 
 
 @pytest.mark.slow

@@ -54,9 +54,9 @@ def mixed(split: str = "train", share: float = 1.0, source: str = "shapes") -> C
         split, source: see `shapes`.
     """
     require(0 <= share <= 1, f"share must be from 0 to 1, not {share}.")
-    parts = [
-        shapes(split, max(1, round(share * count)), source, things=things)
-        for things, count in MIX.items()
+    parts = [  # a seed each: with one for all, "inside" would draw some of the pictures of 2 again
+        shapes(split, max(1, round(share * count)), source, seed, things)
+        for seed, (things, count) in enumerate(MIX.items())
     ]
     images = torch.cat([part.images for part in parts])
     return CaptionedImages(source, split, images, [one for part in parts for one in part.captions])

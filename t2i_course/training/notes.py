@@ -6,15 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from t2i_course.contract import write_whole
-from t2i_course.training import checks
+from t2i_course.training import checkpoints, checks
 
 
 def note(run: Path, **values: Any) -> None:
-    """Write `run/run.json`, which says how the run came about; the first sitting's word stands."""
-    if checks.main_process() and not (run / "latest").exists():
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        text = json.dumps({"started": started, **values}, indent=2)
-        write_whole(run / "run.json", text + "\n")
+    """Write `run/run.json`, which says how the run came about; the first sitting's word stands.
+
+    Raises:
+        T2IError: if another process trains in that folder, or it cannot be made.
+    """
+    if not checks.main_process():
+        return
+    with checkpoints.alone_in(run):
+        if not (run / "latest").exists():
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            text = json.dumps({"started": started, **values}, indent=2)
+            write_whole(run / "run.json", text + "\n")
 
 
 def noted(run: Path) -> dict[str, Any]:

@@ -25,9 +25,11 @@ def test_a_training_set_has_its_share_of_each_number_of_things_and_draws_full_ca
     data = mixed("train", share=0.001)
     counts = [round(0.001 * count) for count in MIX.values()]
     assert len(data) == sum(counts) and None in MIX
-    second = shapes("train", counts[1], things=2)
+    second = shapes("train", counts[1], seed=1, things=2)
     assert data.captions[counts[0] : counts[0] + counts[1]] == list(second.captions)
     assert data.images[counts[0]].equal(second.images[0])
+    all_of_them = mixed("train", share=0.05)
+    assert len({tuple(one) for one in all_of_them.captions}) == len(all_of_them)
     often = data.weighted(12).captions[0]
     assert often.count(data.captions[0][0]) >= 12 and len(often) == 16
     assert set(often) == set(data.captions[0])
