@@ -8,12 +8,12 @@ import torch
 from t2i_course.contract import require, unknown
 from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.captions import captions
-from t2i_course.data.shapes import Things, draw, scene
+from t2i_course.data.shapes import draw, scene
 
 SOURCES = {"shapes": 32, "shapes-64": 64}  # by name, the side of the pictures in pixels
 # Pictures of a training set, by `things` of `data.shapes.scene`: how scenes come of themselves, and
-# more of those that are hard to draw. Some twenty seconds to draw and to caption.
-MIX: dict[Things, int] = {None: 12_000, 2: 10_000, "inside": 8_000, 3: 6_000}
+# more of those that are hard to draw. Some fifteen seconds to draw and to caption.
+MIX: dict[int | None, int] = {None: 18_000, 2: 8_000, 3: 4_000}
 COUNT = sum(MIX.values())
 
 
@@ -23,7 +23,7 @@ def shapes(
     count: int = COUNT,
     source: str = "shapes",
     seed: int = 0,
-    things: Things = None,
+    things: int | None = None,
 ) -> CaptionedImages:
     """The first `count` scenes of a split, drawn and with five captions each, the first of which
     says everything (drawn once a process).
@@ -54,7 +54,7 @@ def mixed(split: str = "train", share: float = 1.0, source: str = "shapes") -> C
         split, source: see `shapes`.
     """
     require(0 <= share <= 1, f"share must be from 0 to 1, not {share}.")
-    parts = [  # a seed each: with one for all, "inside" would draw some of the pictures of 2 again
+    parts = [  # a seed each: with one for all, 2 and 3 would repeat pictures of None
         shapes(split, max(1, round(share * count)), source, seed, things)
         for seed, (things, count) in enumerate(MIX.items())
     ]

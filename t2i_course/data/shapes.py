@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
-from typing import Literal
 
 import numpy as np
 
@@ -88,11 +87,7 @@ class Scene:
     things: tuple[Thing, ...]
 
 
-Things = int | Literal["inside"] | None
-"""What a scene is asked to show, see `scene`."""
-
-
-def scene(index: int, seed: int = 0, split: str = "train", things: Things = None) -> Scene:
+def scene(index: int, seed: int = 0, split: str = "train", things: int | None = None) -> Scene:
     """Scene `index` of the endless sequence that belongs to `seed` and `split`.
 
     Args:
@@ -101,19 +96,16 @@ def scene(index: int, seed: int = 0, split: str = "train", things: Things = None
         split: "train" and "test" never show a pair of `HELD_OUT`; "held-out" shows at least one
             in each scene. The three share no random numbers.
         things: 1, 2 (differing in kind or colour, and one clearly left of, right of, above, below
-            or inside the other), 3 (all different), or "inside" (2, one inside the other); None
-            mixes 1, 2 and 3 with two things in no particular relation and with two or three alike.
+            or inside the other) or 3 (all different); None mixes these with two things in no
+            particular relation and with two or three alike.
 
     Raises:
         T2IError: for an index, seed, split or number of things that cannot be.
     """
     if split not in SPLITS:
         raise unknown("split of the shapes", split, SPLITS)
-    if things not in (None, 1, 2, 3, "inside"):
-        raise T2IError(
-            'A scene has 1, 2 or 3 things, "inside" for two, or None for any number, not '
-            f"{things!r}."
-        )
+    if things not in (None, 1, 2, 3):
+        raise T2IError(f"A scene has 1, 2 or 3 things, or None for any number, not {things!r}.")
     dice = Dice(index, seed, stream=SPLITS.index(split))
     form = dice(100)
     if things == 1 or (things is None and form < 30):
@@ -123,7 +115,7 @@ def scene(index: int, seed: int = 0, split: str = "train", things: Things = None
     if things == 3 or (things is None and form >= 80):
         return Scene(_apart(dice, _looks(dice, split, 3)))
     looks = _looks(dice, split, 2)
-    if dice(100) < 20 or things == "inside":
+    if dice(100) < 20:
         return _inside(dice, looks, split)
     while True:
         placed = _apart(dice, looks)

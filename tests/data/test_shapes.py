@@ -110,8 +110,6 @@ def test_two_things_by_request_have_a_relation_and_all_relations_are_drawn():
         found[direction(a, b) or ("inside" if encloses(a, b) else None)] += 1
     assert set(found) == {"left of", "right of", "above", "below", "inside"}
     assert min(found.values()) > 30
-    for index in range(50):
-        assert encloses(*scene(index, things="inside").things)
 
 
 def test_all_forms_are_among_the_mixed_scenes():
@@ -191,7 +189,7 @@ def test_no_colour_nor_mixture_with_the_ground_is_near_another_colour():
         (lambda: scene(0, seed=2**64), "seed is a whole number"),
         (lambda: scene(0, seed=0.5), "seed is a whole number"),
         (lambda: scene(0, split="held out"), "Did you mean 'held-out'"),
-        (lambda: scene(0, things=4), '1, 2 or 3 things, "inside" for two, or None'),
+        (lambda: scene(0, things=4), "1, 2 or 3 things, or None"),
         (lambda: draw(scene(0), 28), "32x32 or 64x64, not at side 28"),
     ],
 )
