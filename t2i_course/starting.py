@@ -47,7 +47,8 @@ def start_from(name: str | Path, model: Trainable, data: Data, folder: Path) -> 
         )
         + ". Make them equal by --set.",
     )
-    config = checkpoints.read_json(runs.find(name), "config.json")
+    checkpoint = runs.find(name)
+    config = checkpoints.read_json(checkpoint, "config.json")
     read, reads = ({k: each.get(k) for k in ENCODERS} for each in (config["data"], data.card()))
     require(
         read == reads,
@@ -55,7 +56,7 @@ def start_from(name: str | Path, model: Trainable, data: Data, folder: Path) -> 
         f"{reads['encoder']}: give both one --text.",
     )
     model.load_state_dict(found.state_dict())
-    about = {"data": config["data"], **runs.card(name), **noted(Path(name))}
+    about = {"data": config["data"], **runs.card(name), **noted(checkpoint.parent)}
     files = about.get("files", {})
     weights = files.get("ema.safetensors", files.get("weights.safetensors"))
     return {"model": str(name), "weights": weights} | {k: about[k] for k in KEPT if k in about}
