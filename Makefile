@@ -86,8 +86,8 @@ format: setup
 notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
 
-BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling photos_speed \
-	two_processes first_picture grading
+BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling gan_effects \
+	photos_speed two_processes first_picture grading
 
 bench: setup
 	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test,browser,bench]"

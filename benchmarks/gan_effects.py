@@ -1,8 +1,8 @@
 """What each part of the GAN does: the recipe with one thing changed, equal CPU time, three seeds.
 
-    python benchmarks/gan_effects.py MINUTES [--seeds 3] [--samples 5000] [--only NAME …] [--smoke]
+    python benchmarks/gan_effects.py [MINUTES] [--seeds 3] [--samples 5000] [--only NAME …] [--smoke]
 
-MINUTES are CPU minutes of training a run, on one thread; a run that is there is not repeated.
+MINUTES (1.25) are CPU minutes of training a run, on one thread; a run that is there is not repeated.
 Trains on the first 55,000 training images and scores on the other 5,000, like all tuning. Writes
 benchmarks/results/gan_effects.md.
 """
@@ -155,7 +155,7 @@ def main(minutes: float, seeds: int, samples: int, only: list[str], smoke: bool)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("minutes", type=float)
+    parser.add_argument("minutes", type=float, nargs="?", default=1.25)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=5_000)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
