@@ -1,10 +1,10 @@
 """What each part of the GAN does: the recipe with one thing changed, equal CPU time, three seeds.
 
-    python benchmarks/gan_effects.py [MINUTES] [--seeds 3] [--samples 5000] [--only NAME …] [--smoke]
+    python benchmarks/gan_effects.py [MINUTES] [--seeds 3] [--samples 5000] [--only NAME …]
 
-MINUTES (1.25) are CPU minutes of training a run, on one thread; a run that is there is not repeated.
-Trains on the first 55,000 training images and scores on the other 5,000, like all tuning. Writes
-benchmarks/results/gan_effects.md.
+MINUTES (1.25) are CPU minutes of training a run, on one thread; a run that is there is not
+repeated. Trains on the first 55,000 training images and scores on the other 5,000, like all tuning.
+Writes benchmarks/results/gan_effects.md.
 """
 
 import argparse
