@@ -1,6 +1,7 @@
 """What each part of the GAN does: the recipe with one thing changed, equal CPU time, three seeds.
 
     python benchmarks/gan_effects.py [MINUTES] [--seeds 3] [--samples 5000] [--only NAME …]
+                                   [--smoke]
 
 MINUTES (1.25) are CPU minutes of training a run, on one thread; a run that is there is not
 repeated. Trains on the first 55,000 training images and scores on the other 5,000, like all tuning.
@@ -21,7 +22,6 @@ from t2i_course.contract import require, unknown, write_whole
 from t2i_course.data import fashion
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.models.judges import Classifier
-from t2i_course.training.settings import OptimizerSettings
 
 RESULTS = Path(__file__).parent / "results"
 FOUND = 0.01  # a class is found if so many of the samples without a label are judged to show it
@@ -84,14 +84,14 @@ def scores(
         settings={**base.settings, **variant.settings},
         optimizer={**base.optimizer, **variant.optimizer},
     )
-    optimizers = {
-        name: OptimizerSettings(**{**changed.optimizer, **variant.networks.get(name, {})}).to_dict()
-        for name in ("discriminator", "generator")
-    }
     model, settings = recipes.prepare(
-        changed, len(train), seed=seed, minutes=minutes, clock="cpu", precision="bf16",
-        optimizers=optimizers,
-    )  # fmt: skip
+        changed, len(train), seed=seed, minutes=minutes, clock="cpu", precision="bf16"
+    )
+    optimizers = {
+        name: replace(own, **variant.networks.get(name, {}))
+        for name, own in settings.optimizers.items()
+    }
+    settings = replace(settings, optimizers=optimizers)
     run = runs.train("gan-effects", model, train, settings)
     require(run.finished, "Interrupted: the same command goes on.")
     assert run.folder is not None

@@ -21,10 +21,9 @@ import torch
 
 from t2i_course.contract import require, write_whole
 
-LAUNCH = (
-    "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
-    "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0",
-)  # fmt: skip
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from on_two import ON_TWO
+
 WAYS = {  # processes, threads of each
     "one process, one thread": (1, 1),
     "one process, two threads": (1, 2),
@@ -37,7 +36,7 @@ def log_of(name: str, folder: Path, steps: int) -> list[dict[str, str]]:
     """Train; the rows of its log, one a step."""
     processes, threads = WAYS[name]
     command = [
-        sys.executable, *(LAUNCH if processes > 1 else ()), "-m", "t2i_course.cli", "train",
+        sys.executable, *(ON_TWO if processes > 1 else ()), "-m", "t2i_course.cli", "train",
         "diffusion-photos", "--data", "flickr8k", "--text", "clip-tiny", "--steps", str(steps),
         "--batch-size", str(BATCH), "--precision", "fp32", "--log-every", "1", "--run", str(folder),
     ]  # fmt: skip

@@ -131,17 +131,10 @@ def models_page() -> str:
         weights = path.parent / "weights.safetensors"
         scores = [f"{key} {_short(value)}" for key, value in card["scores"].items()]
         minutes, size = card["cost"]["cpu_seconds"] / 60, weights.stat().st_size / 1e6
-        start = card.get("start")
-        before = (
-            f", from the weights that `{start['command']}` had made in "
-            f"{start['trained_seconds'] / 60:.1f} minutes"
-            if start
-            else ""
-        )
         rows.append(
             f"## {path.parent.name}\n\n"
-            f"Trained on {card['data']['name']} by `{card['command']}`: {minutes:.1f} CPU "
-            f"minutes{before}; {size:.1f} MB, SHA-256 `{card['files'][weights.name][:12]}…`.\n\n"
+            f"Trained on {card['data']['name']} by `{card['command']}`: {minutes:.1f} CPU minutes; "
+            f"{size:.1f} MB, SHA-256 `{card['files'][weights.name][:12]}…`.\n\n"
             f"Scores when it was made: {'; '.join(scores)}.\n"
         )
     return (

@@ -25,14 +25,15 @@ def start_from(name: str | Path, model: Trainable, data: Data, folder: Path) -> 
             another text model's words; if the run in `folder` started from something else.
     """
     if checkpoints.latest(folder) is not None:
-        before = noted(folder).get("start", {}).get("model")
+        start: dict[str, Any] = noted(folder).get("start", {"model": "fresh weights"})
         require(
-            before == str(name),
-            f"{folder} holds a run that started from {before or 'fresh weights'}, not from {name}. "
+            start["model"] == str(name),
+            f"{folder} holds a run that started from {start['model']}, not from {name}. "
             "Choose another folder, or remove that one to start anew.",
         )
-        return dict(noted(folder)["start"])
-    found = runs.load(name)
+        return start
+    checkpoint = runs.find(name)
+    found = runs.load(checkpoint)
     require(
         found.name == model.name,
         f"{name} is a {found.name}: a {model.name} cannot start from it.",
@@ -47,7 +48,6 @@ def start_from(name: str | Path, model: Trainable, data: Data, folder: Path) -> 
         )
         + ". Make them equal by --set.",
     )
-    checkpoint = runs.find(name)
     config = checkpoints.read_json(checkpoint, "config.json")
     read, reads = ({k: each.get(k) for k in ENCODERS} for each in (config["data"], data.card()))
     require(
@@ -56,7 +56,7 @@ def start_from(name: str | Path, model: Trainable, data: Data, folder: Path) -> 
         f"{reads['encoder']}: give both one --text.",
     )
     model.load_state_dict(found.state_dict())
-    about = {"data": config["data"], **runs.card(name), **noted(checkpoint.parent)}
+    about = {"data": config["data"], **runs.card(checkpoint), **noted(checkpoint.parent)}
     files = about.get("files", {})
     weights = files.get("ema.safetensors", files.get("weights.safetensors"))
     return {"model": str(name), "weights": weights} | {k: about[k] for k in KEPT if k in about}

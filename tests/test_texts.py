@@ -11,6 +11,7 @@ import open_clip
 import pytest
 import torch
 from click.testing import CliRunner
+from on_two import ON_TWO
 from photographs import folder_of
 from safetensors.torch import save_file
 
@@ -240,11 +241,8 @@ def test_two_processes_train_on_photographs_as_one_does(mine, tmp_path, streamed
     command = ["-m", "t2i_course.cli", "train", "cvae-photos", "--data", source, "--steps", "6",
                "--text", "clip-tiny", "--augment", "flip,crop,jitter", "--log-every", "1", *CVAE,
                "--run"]  # fmt: skip
-    on_two = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2",
-              "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
-              "--main_process_port=0"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    for name, launch in (("one", []), ("two", on_two)):
+    for name, launch in (("one", []), ("two", ON_TWO)):
         words = [sys.executable, *launch, *command, str(tmp_path / name)]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -25,11 +25,9 @@ def note(run: Path, **values: Any) -> None:
 
 
 def noted(run: Path) -> dict[str, Any]:
-    """What `note` wrote for that run; nothing for a folder that the command line did not make."""
-    try:
-        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # a damaged note is no reason to refuse the run
-        return {}
+    """What `note` wrote for that run; nothing for a folder that the command line did not make, or
+    for a damaged note, which is no reason to refuse the run."""
+    return kept(run / "run.json") or {}
 
 
 def kept(path: Path, **key: Any) -> dict[str, Any] | None:

@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from on_two import ON_TWO
 
 from t2i_course.training import checkpoints
 from t2i_course.training.log import columns, read
 
 HERE = Path(__file__).parent
-
-
-ON_TWO = [
-    "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
-    "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0",
-]  # fmt: skip
 
 
 def launch(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess:
