@@ -86,7 +86,7 @@ format: setup
 notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
 
-BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling gan_effects \
+BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling effects \
 	photos_speed two_processes first_picture grading
 
 bench: setup

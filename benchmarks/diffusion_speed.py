@@ -4,15 +4,17 @@
 
 A step is: fetch the batch, draw the noise, forward, backward, clip, optimizer, EMA; ours goes
 through the engine. Work is counted in multiply-accumulates (MACs) of one forward and backward pass
-by torch's `FlopCounterMode`, so that networks of different size compare by MACs a second. Each
-peer runs at two sizes, its example's and the one nearest to ours in MACs; everyone in its fastest
-of {fp32, bf16 autocast} x {NCHW, channels-last}, without compile. Seconds are process time over
-threads: what the wall shows on an idle machine. Beside it stands the machine's matrix rate: the
-fastest bfloat16 `torch.mm` of several sizes. Writes benchmarks/results/diffusion_speed.md and .png.
+by torch's `FlopCounterMode`. Each peer runs at two sizes, its example's and the one nearest to
+the recipe's in MACs, each against our network of the nearest MACs (a wider network is quicker per
+MAC); everyone in its fastest of {fp32, bf16 autocast} x {NCHW, channels-last}, without compile.
+Seconds are process time over threads: what the wall shows on an idle machine. Beside it stands the
+machine's matrix rate: the fastest bfloat16 `torch.mm` of several sizes. Writes
+benchmarks/results/diffusion_speed.md and .png.
 """
 
 import argparse
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -33,6 +35,8 @@ from t2i_course.training import engine
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "diffusion-fashion"  # the recipe
+WIDTH = 64  # the recipe's
+OTHER_WIDTHS = (48, 80, 96, 128, 160, 224, 320)  # of ours, to meet a peer at its size
 CONFIGURATIONS = list(itertools.product(("fp32", "bf16"), ("NCHW", "channels-last")))
 
 Run = Callable[[int], float]  # takes so many training steps; the seconds they took
@@ -46,6 +50,7 @@ class Contestant:
     parameters: int
     macs: int  # of one image, forward and backward
     run_in: Callable[[str, str], Run]
+    rival: "Contestant | None" = None  # of a peer: our network nearest to it in MACs
     probed: dict[tuple[str, str], float] = field(default_factory=dict)  # images a second
     rates: list[float] = field(default_factory=list)  # images a second in the best, by round
 
@@ -68,11 +73,14 @@ def macs(family: Family, data: LabelledImages, images: int = 4) -> int:
     return counter.get_total_flops() // 2 // images
 
 
-def ours(data: LabelledImages, batch: int) -> Contestant:
+def ours(data: LabelledImages, batch: int, width: int) -> Contestant:
+    """The recipe's model, its U-Net of this width and of twice as much at the lower level."""
+
     def prepare(steps: int, precision: str) -> tuple[Family, engine.TrainSettings]:
         family, settings = recipes.prepare(
-            recipes.recipe(OURS), len(data), steps=steps, batch_size=batch, precision=precision
-        )
+            recipes.recipe(OURS), len(data), steps=steps, batch_size=batch, precision=precision,
+            settings={"widths": (width, 2 * width)},
+        )  # fmt: skip
         assert isinstance(family, Family)
         return family, settings
 
@@ -88,7 +96,7 @@ def ours(data: LabelledImages, batch: int) -> Contestant:
         return run
 
     family, _ = prepare(1, "fp32")
-    return Contestant("ours", parameters(family), macs(family, data), run_in)
+    return Contestant(f"ours, {width} x (1, 2)", parameters(family), macs(family, data), run_in)
 
 
 def theirs(
@@ -152,11 +160,17 @@ def matrix_rate(seconds: float, sizes: tuple[int, ...] = (512, 1024, 2048)) -> f
 
 def main(rounds: int, seconds: float, batch: int, smoke: bool) -> None:
     data = fashion.load("train", "fashion")
-    contestants = [ours(data, batch)]
+    recipe = ours(data, batch, WIDTH)
+    own = [recipe, *(ours(data, batch, width) for width in (() if smoke else OTHER_WIDTHS))]
+    rivals = []
     for peer in peers.PEERS.values():
-        equal = nearest(peer, contestants[0].macs, data)
-        sizes = [equal] if smoke else [equal, peer.example]
-        contestants += [theirs(peer, recipe, data, batch) for recipe in sizes]
+        equal = nearest(peer, recipe.macs, data)
+        for settings in [equal] if smoke else [equal, peer.example]:
+            one = theirs(peer, settings, data, batch)
+            one.rival = min(own, key=lambda other: abs(math.log(other.macs / one.macs)))
+            rivals.append(one)
+    own = [one for one in own if one is recipe or any(one is rival.rival for rival in rivals)]
+    contestants = [*own, *rivals]
     runs: list[Run] = []
     for one in contestants:
         for configuration in CONFIGURATIONS:
@@ -182,7 +196,6 @@ def main(rounds: int, seconds: float, batch: int, smoke: bool) -> None:
 
 
 def report(contestants: list[Contestant], matrices: list[float], batch: int) -> str:
-    first = contestants[0]
     lines = [
         f"# Training speed of diffusion models ({len(matrices)} rounds, in turn)",
         "",
@@ -190,21 +203,27 @@ def report(contestants: list[Contestant], matrices: list[float], batch: int) -> 
         "MACs are multiply-accumulates of one forward and backward pass, an image; seconds are "
         "process time over threads. The matrix rate, "
         f"{statistics.median(matrices) / 1e9:.0f} GMAC/s, is bfloat16 `torch.mm`'s. Numbers are "
-        "medians over the rounds of each round's own ratio. *Ours at equal MACs* is our "
-        "multiply-accumulates a second over theirs.",
+        "medians over the rounds of each round's own ratio. *Ours at equal MACs* is the "
+        "multiply-accumulates a second of our network nearest to it in MACs, over its own; *the "
+        "recipe* is the first row.",
         "",
         "| model, width x levels | parameters | MMAC | fastest in | images/s | GMAC/s | share of "
-        "matrix rate | ours at equal MACs | ours in images/s |",
+        "matrix rate | ours at equal MACs | the recipe in images/s |",
         "| --- " * 9 + "|",
     ]
     for one in contestants:
-        ratios = [a / b for a, b in zip(first.rates, one.rates, strict=True)]
+        ratios = [a / b for a, b in zip(contestants[0].rates, one.rates, strict=True)]
         shares = [r * one.macs / m for r, m in zip(one.rates, matrices, strict=True)]
         images, times = statistics.median(one.rates), statistics.median(ratios)
+        equal = ""
+        if one.rival:
+            each = zip(one.rival.rates, one.rates, strict=True)
+            scale = one.rival.macs / one.macs
+            equal = f"{scale * statistics.median(a / b for a, b in each):.2f}"
         lines.append(
             f"| {one.label} | {one.parameters:,} | {one.macs / 1e6:.0f} | {', '.join(one.best)} | "
             f"{images:.0f} | {images * one.macs / 1e9:.1f} | {statistics.median(shares):.1%} | "
-            f"{times * first.macs / one.macs:.2f} | {times:.1f} |"
+            f"{equal} | {times:.1f} |"
         )
     lines += ["", "Images a second in each configuration, from the probe that chose:", ""]
     names = [", ".join(configuration) for configuration in CONFIGURATIONS]

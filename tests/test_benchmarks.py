@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     "command",
     [
-        "gan_effects.py 0.02 --seeds 1 --samples 200 --only collapsed --smoke",
+        "effects.py gan --minutes 0.02 --seeds 1 --samples 200 --only collapsed --smoke",
+        "effects.py diffusion --minutes 0.02 --seeds 1 --samples 200 --only pixels --smoke",
         "sampling.py --smoke",
     ],
 )
