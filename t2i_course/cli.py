@@ -160,12 +160,12 @@ def train(
         recipe, len(data), seed=seed, epochs=epochs, steps=steps, minutes=minutes,
         settings={**runs.sizes_for(recipe, data, reader), **changed}, **chosen,
     )  # fmt: skip
-    data = runs.data_for(model, data, reader, varied)
+    seen = runs.data_for(model, data, reader, varied)
     folder = run or runs_root() / name
-    before = {"start": start_from(start, model, data, folder)} if start else {}
+    before = {"start": start_from(start, model, seen, folder)} if start else {}
     command = shlex.join(["t2i", *sys.argv[1:]])
     notes.note(folder, recipe=name, source=data.name, command=command, **before)
-    result = engine.train(model, data, settings, folder)
+    result = engine.train(model, seen, settings, folder)
     if not result.finished:
         sys.exit(130)
     click.echo(f"Trained: {shown(folder)}. Go on with `{runs.next_command(folder)}`.")
@@ -300,7 +300,7 @@ def evaluate(
     if runs.reads(run) and source in drawn.SOURCES:
         each = max(1, samples // len(alignment.KINDS_OF_PROMPTS))
         result = text_evaluation.evaluate(
-            family, runs.load_clip(run), min(1000, each), seed=seed, settings=settings
+            family, runs.load_text(run), min(1000, each), seed=seed, settings=settings
         )
     elif runs.reads(run):
         train, held_out = photo_evaluation.sets_of(source, family.image_shape[1])

@@ -379,6 +379,7 @@ class TextEncoder:
         token_dim: D_tok of their tokens; 0 for an encoder that gives none.
         function: captions to their conditions, all present.
         source: by which it is found again, if not by its name: see `runs.load_text`.
+        of_images: conditions of images `[B, C, H, W]`, to train on in the captions' place; or None.
     """
 
     name: str
@@ -387,14 +388,13 @@ class TextEncoder:
     token_dim: int
     function: Callable[[list[str]], Condition] = field(repr=False)
     source: str = ""
+    of_images: Callable[[Tensor], Condition] | None = field(default=None, repr=False)
 
     def __call__(self, captions: list[str]) -> Condition:
         condition = self.function(captions)
+        shape = None if condition.vector is None else list(condition.vector.shape)
         require(
-            len(condition) == len(captions)
-            and condition.vector is not None
-            and condition.vector.shape[1] == self.dim,
-            f"Text encoder {self.name!r} promised [{len(captions)}, {self.dim}] and gave "
-            f"{None if condition.vector is None else list(condition.vector.shape)}.",
+            shape == [len(captions), self.dim],
+            f"Text encoder {self.name!r} promised [{len(captions)}, {self.dim}] and gave {shape}.",
         )
         return condition

@@ -77,9 +77,9 @@ RECIPES = {
     ),
     "diffusion-fashion": Recipe(
         "a small U-Net trained as a rectified flow", "diffusion", "fashion", 12,
-        {"weak": (16, 32)},
+        {"weak": (16, 32), "drop": 0.03},
         {"lr": 1e-3, "betas": (0.9, 0.99), "muon": 2.5e-3, "schedule": "cosine", "warmup": 50,
-         "clip": 1.0},
+         "clip": 1.0, "weight_decay": 0.1},
         batch_size=64, precision="auto", ema=0.999,
         sampling={"guide": "weak", "w": 1.5, "steps": 16, "precision": "bf16"},
     ),
@@ -124,6 +124,15 @@ RECIPES = {
     "clip-tiny": Recipe(
         "the CLIP that reads and looks at drawn shapes", "clip", "shapes-64", 5, {}, CLIP,
         precision="auto",
+    ),
+    "prior-shapes": Recipe(
+        "from a sentence's embedding by `tiny` to that of a picture, as unCLIP's prior",
+        "prior", "shapes", 40, {}, {"lr": 2e-3, "schedule": "cosine", "warmup": 50},
+        batch_size=256,
+    ),
+    "prior-photos": Recipe(
+        "the same of photographs and their captions", "prior", "coco", 40, {},
+        {"lr": 1e-3, "schedule": "cosine", "warmup": 50}, batch_size=256, text="clip-photos",
     ),
     "reader-shapes": Recipe(
         "the second opinion on drawn shapes: finds things, and says what they are",

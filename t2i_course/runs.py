@@ -28,8 +28,10 @@ from t2i_course.data.captioned import CaptionedImages
 from t2i_course.data.labelled import LabelledImages
 from t2i_course.data.scenes import NAME, DrawnScenes, scenes
 from t2i_course.data.shards import ShardedImages
+from t2i_course.loading import load_checkpoint
 from t2i_course.models.contrastive import TinyClip, pairs
 from t2i_course.models.judges import Classifier
+from t2i_course.models.prior import Embeddings, Prior
 from t2i_course.models.scene_reader import SceneReader
 from t2i_course.places import runs_root, shown
 from t2i_course.recipes import RECIPES, Recipe
@@ -74,18 +76,7 @@ def load(name: str | Path, *, ema: bool = True) -> Trainable:
     Raises:
         T2IError: if there is no such model, or its files are damaged or pickles.
     """
-    folder = find(name)
-    family = checkpoints.read_json(folder, "config.json")["family"]
-    model = models.build(str(family.get("name")), family.get("settings"))
-    averaged = ema and (folder / "ema.safetensors").is_file()
-    weights = checkpoints.read_tensors(folder, "ema" if averaged else "weights")
-    try:
-        model.load_state_dict({key: value.float() for key, value in weights.items()})
-    except RuntimeError as error:
-        raise T2IError(
-            f"The weights in {folder} do not fit the settings in its config.json: {error}."
-        ) from error
-    return model.eval()
+    return load_checkpoint(find(name), ema=ema)
 
 
 def load_family(name: str | Path, *, ema: bool = True) -> Family:
@@ -166,7 +157,7 @@ def data_for(
     data: Images,
     reader: TextModel | None = None,
     augmentation: augment.Augmentation | None = None,
-) -> Images:
+) -> Images | Embeddings:
     """The same data with the conditions that the model is trained on.
 
     Args:
@@ -205,11 +196,24 @@ def data_for(
     if isinstance(model, TinyClip):
         # What is drawn is described in full by the first caption; people's are all alike in that.
         return pairs(data, model.tokenizer, full=4 if data.name in drawn.SOURCES else 1)
-    encoder = (reader or clip.load()).encoder_for(model.settings)
+    reader = reader or clip.load()
+    encoder = reader.encoder_for(model.settings)
+    if isinstance(model, Prior):
+        require(
+            isinstance(reader, clip.Clip)
+            and isinstance(data, CaptionedImages)
+            and augmentation is None,
+            "A prior learns from a set that fits in memory, by a CLIP that looks at each picture "
+            f"once: not by {reader.name}, from shards or from varied pictures.",
+        )
+        assert isinstance(reader, clip.Clip) and isinstance(data, CaptionedImages)
+        return Embeddings(replace(data, encoder=remembered(encoder)), reader)
+    if encoder.of_images is not None:
+        return replace(data, encoder=encoder)
     if data.name in drawn.SOURCES:
         assert isinstance(data, CaptionedImages)
         return replace(data, encoder=remembered(encoder)).weighted(SAYS_ALL)
-    if reader is not None and not reader.costly:
+    if not reader.costly:
         return replace(data, encoder=encoder)
     kept = cached(encoder, captions=data.all_captions(), progress=checks.main_process())
     return replace(data, encoder=kept)
@@ -227,20 +231,7 @@ def load_text(name: str | Path) -> TextModel:
         T2IError: for a model that is not conditioned on text, or if its text model is not there any
             more or is another one now.
     """
-    folder = find(name)
-    data = checkpoints.read_json(folder, "config.json").get("data", {})
-    encoder, source = data.get("encoder"), data.get("encoder_source")
-    require(
-        isinstance(encoder, str) and encoder != "ids",
-        f"{name} does not read prompts: it was trained on labels. Draw from it without --prompt.",
-    )
-    reader = texts.load(str(source or encoder))
-    require(
-        source is None or reader.sha256 == data.get("encoder_sha256"),
-        f"{name} was trained on what {encoder} made of captions, and what is now found as "
-        f"{str(source)[:80]!r} has other weights: put back the one that it was, or train again.",
-    )
-    return reader
+    return texts.of_checkpoint(find(name), str(name))
 
 
 def load_clip(name: str | Path) -> clip.Clip:
@@ -359,9 +350,9 @@ def next_command(run: Path) -> str:
     config, folder = checkpoints.read_json(find(run), "config.json"), shown(run)
     family, data = models.FAMILIES[config["family"]["name"]], config["data"]
     if not issubclass(family, Family):
-        photographs = family is TinyClip and data["name"] not in drawn.SOURCES
-        return (
-            f"t2i train diffusion-photos --text {folder}" if photographs else f"t2i ship {folder}"
-        )
+        shapes = data["name"] in drawn.SOURCES
+        if family is Prior or (family is TinyClip and not shapes):
+            return f"t2i train diffusion-{'shapes' if shapes else 'photos'} --text {folder}"
+        return f"t2i ship {folder}"
     prompt = ' --prompt "…"' if "encoder" in data and data["name"] not in drawn.SOURCES else ""
     return f"t2i sample {folder}{prompt}"

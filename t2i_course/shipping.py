@@ -78,7 +78,7 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     elif data in drawn.SOURCES:
         assert isinstance(model, Family)
         settings = runs.sampling_settings(run, model, {})
-        judged = text_evaluation.evaluate(model, runs.load_clip(run), 500, settings=settings)
+        judged = text_evaluation.evaluate(model, runs.load_text(run), 500, settings=settings)
         scores = {key: score.value for key, score in judged.scores.items()}
     else:
         assert isinstance(model, Family)

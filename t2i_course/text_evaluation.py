@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from t2i_course import alignment
-from t2i_course.conditioning.clip import Clip
+from t2i_course.conditioning.clip import Clip, clip_of
+from t2i_course.conditioning.text import TextModel
 from t2i_course.contract import Family, Settings, write_whole
 from t2i_course.data.images import in_8_bits
 from t2i_course.data.shapes import PAIRS
@@ -48,7 +49,7 @@ class TextEvaluation:
 @torch.no_grad()
 def evaluate(
     family: Family,
-    clip: Clip,
+    reader: TextModel,
     count: int = 1000,
     *,
     seed: int = 0,
@@ -56,20 +57,20 @@ def evaluate(
 ) -> TextEvaluation:
     """Draw `count` prompts of each kind (`alignment.KINDS_OF_PROMPTS`) and score the pictures.
 
-    The Fréchet distance and the Inception Score are in `clip`'s own features, since this data has
-    no Inception: the score's classes are the pairs of colour and kind, told zero-shot. Where `clip`
+    The Fréchet distance and the Inception Score are in CLIP's own features, since this data has
+    no Inception: the score's classes are the pairs of colour and kind, told zero-shot. Since CLIP
     is also what the model was conditioned on, CLIP score and Fréchet distance judge it with its own
     teacher; the exact reader does not.
 
     Args:
-        family: the model, trained on what `clip` makes of captions.
-        clip: reads the prompts and looks at the pictures.
+        family: the model, trained on what `reader` makes of captions.
+        reader: reads the prompts; it, or the CLIP below a prior, looks at the pictures.
         count: of prompts of each kind.
         seed: of the draws.
         settings: of the family's sampling.
     """
     family.eval()
-    encoder = clip.encoder_for(family.settings)
+    encoder, clip = reader.encoder_for(family.settings), clip_of(reader)
     scores: dict[str, Score] = {}
     images, drawings, others = [], [], []
     captions: list[str] = []

@@ -229,6 +229,16 @@ class Clip(TextModel):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
+def clip_of(reader: TextModel) -> Clip:
+    """The CLIP that a text model is, or stands on; `T2IError` if there is none."""
+    found = getattr(reader, "clip", reader)
+    if not isinstance(found, Clip):
+        raise T2IError(
+            f"{reader.name} is no CLIP and cannot look at pictures: take a model that reads by one."
+        )
+    return found
+
+
 def normalise(vectors: Tensor) -> Tensor:
     """Vectors `[B, D]` as float32 of length 1."""
     return F.normalize(vectors.float(), dim=-1)

@@ -66,13 +66,13 @@ class CaptionedImages(Images):
         """Every caption of every image."""
         return (caption for each in self.captions for caption in each)
 
-    def condition(self, captions: Sequence[str]) -> Condition:
+    def condition(self, captions: Sequence[str], images: Tensor | None = None) -> Condition:
         """The condition of some captions, which need not be the set's own.
 
         Raises:
             T2IError: if the set has no text encoder.
         """
-        return conditions(self.title, self.encoder, captions)
+        return conditions(self.title, self.encoder, captions, images)
 
     def batch(self, index: Tensor, generator: RowGenerator) -> tuple[Tensor, Condition]:
         """See `contract.Data`; which of an image's captions it comes with is drawn, and so is how
@@ -81,7 +81,7 @@ class CaptionedImages(Images):
         images = self.gathered(index)
         if self.augmentation is not None:
             images = augment(images, captions, self.augmentation, generator)
-        return images, self.condition(captions)
+        return images, self.condition(captions, images)
 
     @cached_property
     def sha256(self) -> str:
@@ -107,10 +107,15 @@ def one_of_each(captions: Sequence[tuple[str, ...]], generator: RowGenerator) ->
     return [some[k] for some, k in zip(captions, choice, strict=True)]
 
 
-def conditions(title: str, encoder: TextEncoder | None, captions: Sequence[str]) -> Condition:
-    """What the encoder of the set `title` makes of captions; `T2IError` if it has none."""
+def conditions(
+    title: str, encoder: TextEncoder | None, captions: Sequence[str], images: Tensor | None = None
+) -> Condition:
+    """What the encoder of the set `title` makes of captions, or of the training images that come
+    with them if it is one that looks at those; `T2IError` if the set has none."""
     require(encoder is not None, f"{title} has no text encoder: give it one.")
     assert encoder is not None
+    if images is not None and encoder.of_images is not None:
+        return encoder.of_images(images)
     return encoder(list(captions))
 
 

@@ -125,9 +125,9 @@ class ShardedImages:
         for i in range(len(self)):
             yield from self._said(i)
 
-    def condition(self, captions: Sequence[str]) -> Condition:
+    def condition(self, captions: Sequence[str], images: Tensor | None = None) -> Condition:
         """As `CaptionedImages.condition`."""
-        return conditions(self.title, self.encoder, captions)
+        return conditions(self.title, self.encoder, captions, images)
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """See `contract.Data` and this module's head: int64 `[N]`."""
@@ -171,7 +171,7 @@ class ShardedImages:
         images = torch.stack(pictures) / 255
         if self.augmentation is not None:
             images = augment(images, captions, self.augmentation, generator)
-        return images, self.condition(captions)
+        return images, self.condition(captions, images)
 
     def card(self) -> dict[str, Any]:
         """See `contract.Data`."""

@@ -9,6 +9,7 @@ from t2i_course.models.conv_vae import ConvCVAE
 from t2i_course.models.diffusion import Diffusion
 from t2i_course.models.gan import GAN
 from t2i_course.models.judges import Classifier
+from t2i_course.models.prior import Prior
 from t2i_course.models.scene_reader import SceneReader
 from t2i_course.models.text_cvae import TextCVAE
 from t2i_course.models.vae import CVAE, VAE, Autoencoder
@@ -17,7 +18,7 @@ FAMILIES: dict[str, type[Trainable]] = {
     family.name: family
     for family in (
         Autoencoder, VAE, CVAE, ConvCVAE, TextCVAE, GAN, Diffusion,
-        Classifier, TinyClip, SceneReader,
+        Classifier, TinyClip, SceneReader, Prior,
     )
 }  # fmt: skip
 

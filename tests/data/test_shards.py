@@ -71,7 +71,7 @@ def test_a_batch_is_the_folders_own(folder, whole):
     index = torch.tensor([22, 0, 7, 7, 3, 4])
     got, want = {}, {}
     for set_, found in ((data, got), (memory, want)):
-        object.__setattr__(set_, "condition", lambda said, found=found: found.update(said=said))
+        object.__setattr__(set_, "condition", lambda said, _, found=found: found.update(said=said))
         found["images"], _ = set_.batch(index, RowGenerator(5, rows=6))
     assert torch.equal(got["images"], want["images"]) and got["said"] == want["said"]
     assert (data.name, data.title, data.image_shape) == ("mine", "mine train", (3, 16, 16))
@@ -113,7 +113,7 @@ def test_resuming_goes_to_the_shard_and_byte_where_the_image_is(whole):
 def test_neither_threads_nor_reading_ahead_change_a_batch(whole, workers, ahead):
     one, data = ShardedImages(whole, 16, workers=1), ShardedImages(whole, 16, workers=workers)
     for set_ in (one, data):
-        object.__setattr__(set_, "condition", lambda said: said)
+        object.__setattr__(set_, "condition", lambda said, _: said)
     for step in range(3):
         index = batch_indices(0, step, 8, 23, data.order)
         if ahead:  # in two parts, as micro-batches take them; and some that nobody fetches
@@ -164,7 +164,7 @@ def test_files_are_kept_as_they_are_unless_a_size_is_asked_for(folder, tmp_path)
     assert first == read(folder)[0].file.read_bytes()
     out = written(folder, tmp_path / "jpeg", png=False)
     data, memory = ShardedImages(out, 16), as_images(read(folder), 16, name="x")
-    object.__setattr__(data, "condition", lambda said: said)
+    object.__setattr__(data, "condition", lambda said, _: said)
     images, _ = data.batch(torch.arange(23), RowGenerator(rows=23))
     assert 0 < (images - memory.pixels()).abs().mean() < 0.03
 
