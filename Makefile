@@ -87,7 +87,7 @@ notebooks: setup
 	python notebooks/execute.py $(NOTEBOOKS)
 
 BENCHMARKS := cvae_speed cvae_fashion diffusion_speed diffusion_quality sampling effects \
-	photos_speed two_processes first_picture grading
+	photos_speed priors two_processes first_picture grading
 
 bench: setup
 	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e ".[test,browser,bench]"

@@ -83,9 +83,9 @@ DIFFUSION = {
     "recipe": Variant("the recipe"),
     "not-guided": Variant("not guided", sampling={"w": 1.0}),
     "null": Variant("guided away from no label", sampling={"guide": "null"}),
-    "drop": Variant("a tenth of the labels hidden", {"drop": 0.1}),
+    "drop": Variant("no label hidden", {"drop": 0.0}),
     "adamw": Variant("AdamW for all weights, 1.5e-3", optimizer={"muon": None, "lr": 1.5e-3}),
-    "no-decay": Variant("no weight decay", optimizer={"weight_decay": 0.0}),
+    "decay": Variant("weight decay of 0.1", optimizer={"weight_decay": 0.1}),
     "no-ema": Variant("the last weights, not their average", training={"ema": 0.0}),
     "velocity": Variant(
         "the network predicts the velocity", {"predicts": "velocity", "weights": "none"}

@@ -105,16 +105,16 @@ def prompt_box(
 
     They are those of `t2i sample NAME --prompt`. `T2IError` for a model that reads no prompts.
     """
-    model, clip = runs.load_family(name), runs.load_clip(name)
-    encoder = clip.encoder_for(model.settings)
+    model, reader = runs.load_family(name), runs.load_text(name)
+    encoder = reader.encoder_for(model.settings)
     usual = runs.sampling_settings(name, model, {})
 
     def draw(
         prompt: str, count: int, w: float, seed: int, watch: Callable[[int, int], None]
     ) -> Tensor:
-        clip.check([prompt])
+        reader.check([prompt])
         if not isinstance(model, Diffusion):
-            return prompting.draw(model, clip, [prompt], count=count, seed=seed)[0]
+            return prompting.draw(model, reader, [prompt], count=count, seed=seed)[0]
         assert isinstance(usual, SampleSettings)
         settings, steps = replace(usual, w=w), iter(range(1, usual.steps + 1))
         return model.sample(
@@ -126,8 +126,8 @@ def prompt_box(
         return prompting.said(torch.from_numpy(image).float(), prompt)
 
     def remark(prompt: str) -> str:
-        words = ", ".join(repr(word) for word in clip.unknown_words(prompt))
-        return f"{clip.name} never saw {words}: it spells, and guesses" if words else ""
+        words = ", ".join(repr(word) for word in reader.unknown_words(prompt))
+        return f"{reader.name} never saw {words}: it spells, and guesses" if words else ""
 
     return widgets.prompt_box(draw, judge, prompt, remark, getattr(usual, "w", 1.0))
 
@@ -215,7 +215,7 @@ def samples(checkpoint: Path) -> tuple[Tensor, Sequence[str]]:
             return images, [f"{n}" for n in range(1, 9)]
         if getattr(model.settings, "condition_dim", None) == 10:
             return sampling.draw(model, torch.eye(10), 1), CLASSES
-        encoder = runs.load_clip(checkpoint).encoder_for(model.settings)
+        encoder = runs.load_text(checkpoint).encoder_for(model.settings)
         return alignment.drawn(model, encoder, SHAPES), SHAPES
     except (T2IError, OSError):
         return torch.zeros(0, 1, 1, 1), []

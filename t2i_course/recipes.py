@@ -77,9 +77,9 @@ RECIPES = {
     ),
     "diffusion-fashion": Recipe(
         "a small U-Net trained as a rectified flow", "diffusion", "fashion", 12,
-        {"weak": (16, 32), "drop": 0.03},
+        {"weak": (16, 32)},
         {"lr": 1e-3, "betas": (0.9, 0.99), "muon": 2.5e-3, "schedule": "cosine", "warmup": 50,
-         "clip": 1.0, "weight_decay": 0.1},
+         "clip": 1.0},
         batch_size=64, precision="auto", ema=0.999,
         sampling={"guide": "weak", "w": 1.5, "steps": 16, "precision": "bf16"},
     ),
@@ -193,7 +193,7 @@ def side(recipe: Recipe, changes: Mapping[str, Any]) -> int | None:
     """How many pixels a side the recipe's model takes, with these changes of its settings; None
     where they do not say."""
     settings = {**recipe.settings, **changes}
-    if recipe.family == "clip":
+    if recipe.family in ("clip", "prior"):
         value = settings.get("image_size", 64)
     else:
         shape = settings.get("image_shape")

@@ -174,9 +174,10 @@ def data_for(
         "nothing else is.",
     )
     if not isinstance(data, CaptionedImages | ShardedImages):
+        who = "CLIP" if isinstance(model, TinyClip) else "prior"
         require(
-            not isinstance(model, TinyClip),
-            f"A CLIP learns from captions, and {data.name!r} has none: train it on shapes or on "
+            not isinstance(model, TinyClip | Prior),
+            f"A {who} learns from captions, and {data.name!r} has none: train it on shapes or on "
             "photographs.",
         )
         require(
@@ -198,25 +199,32 @@ def data_for(
         return pairs(data, model.tokenizer, full=4 if data.name in drawn.SOURCES else 1)
     reader = reader or clip.load()
     encoder = reader.encoder_for(model.settings)
-    if isinstance(model, Prior):
-        require(
-            isinstance(reader, clip.Clip)
-            and isinstance(data, CaptionedImages)
-            and augmentation is None,
-            "A prior learns from a set that fits in memory, by a CLIP that looks at each picture "
-            f"once: not by {reader.name}, from shards or from varied pictures.",
-        )
-        assert isinstance(reader, clip.Clip) and isinstance(data, CaptionedImages)
-        return Embeddings(replace(data, encoder=remembered(encoder)), reader)
     if encoder.of_images is not None:
         return replace(data, encoder=encoder)
     if data.name in drawn.SOURCES:
+        encoder = remembered(encoder)
+    elif reader.costly:
+        captions = data.all_captions()
+        encoder = cached(encoder, captions=captions, progress=checks.main_process())
+    data = replace(data, encoder=encoder)
+    if isinstance(model, Prior):
+        return embeddings_of(data, reader)
+    if data.name in drawn.SOURCES:
         assert isinstance(data, CaptionedImages)
-        return replace(data, encoder=remembered(encoder)).weighted(SAYS_ALL)
-    if not reader.costly:
-        return replace(data, encoder=encoder)
-    kept = cached(encoder, captions=data.all_captions(), progress=checks.main_process())
-    return replace(data, encoder=kept)
+        return data.weighted(SAYS_ALL)
+    return data
+
+
+def embeddings_of(data: CaptionedImages | ShardedImages, reader: TextModel) -> Embeddings:
+    """A captioned set as a prior learns from it; `T2IError` for one that it cannot learn from."""
+    if not isinstance(reader, clip.Clip):
+        raise T2IError(f"A prior takes a CLIP, which looks at pictures: {reader.name} does not.")
+    if not isinstance(data, CaptionedImages) or data.augmentation is not None:
+        raise T2IError(
+            "A prior learns from pictures as they are, in memory: leave out --augment, and give "
+            "the folder and not its shards."
+        )
+    return Embeddings(data, reader, checks.main_process())
 
 
 def reads(name: str | Path) -> bool:
@@ -235,14 +243,9 @@ def load_text(name: str | Path) -> TextModel:
 
 
 def load_clip(name: str | Path) -> clip.Clip:
-    """As `load_text`, for a model whose text model is a CLIP; `T2IError` for another."""
-    reader = load_text(name)
-    require(
-        isinstance(reader, clip.Clip),
-        f"{name} reads captions by {reader.name}, which is no CLIP and cannot look at pictures.",
-    )
-    assert isinstance(reader, clip.Clip)
-    return reader
+    """The CLIP that a model (see `find`) reads by, or that stands below its prior; `T2IError` for
+    one that reads by something else."""
+    return clip.clip_of(load_text(name))
 
 
 def card(name: str | Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from t2i_course.data.shapes import SPLITS
 from t2i_course.metrics.frechet import whitening
 from t2i_course.models.contrastive import TinyClip
 from t2i_course.models.judges import Classifier
+from t2i_course.models.prior import Prior
 from t2i_course.models.scene_reader import SceneReader
 from t2i_course.training import checkpoints, notes
 
@@ -64,6 +65,11 @@ def ship(run: Path, name: str, tolerance: float = 0.1, zoo: Path = runs.ZOO) -> 
     )
     model = runs.load(run)
     data = runs.trained_on(run)
+    require(
+        not isinstance(model, Prior) and "encoder_source" not in config["data"],
+        f"{run} reads by a text model that does not ship, or is one: only what `tiny` conditioned "
+        "can be drawn from by others.",
+    )
     if isinstance(model, TinyClip):
         scores = retrieval.scores(model.clip())
     elif isinstance(model, SceneReader):

@@ -78,7 +78,7 @@ def of_checkpoint(folder: Path, name: str) -> TextModel:
     )
     reader = load(str(source or encoder))
     require(
-        source is None or reader.sha256 == data.get("encoder_sha256"),
+        source is None or reader.encoder().sha256 == data.get("encoder_sha256"),
         f"{name} was trained on what {encoder} made of captions, and what is now found as "
         f"{str(source)[:80]!r} has other weights: put back the one that it was, or train again.",
     )

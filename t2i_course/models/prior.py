@@ -7,6 +7,7 @@ course's first paper means the same by "text embeddings decoded into image embed
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from t2i_course.conditioning.clip import Clip
 from t2i_course.conditioning.text import TextModel
@@ -49,6 +51,8 @@ class PriorSettings(Settings):
             priors it differs in its path and its network); "regression" is the mean of it.
         width, layers: of the network.
         steps: of drawing, by Heun's method; a regression has none.
+        image_size: pixels of a side of the photographs whose embeddings are learned: as large as
+            those of the model that is to draw from them.
     """
 
     condition_dim: int = 128
@@ -56,11 +60,12 @@ class PriorSettings(Settings):
     width: int = 512
     layers: int = 2
     steps: int = 16
+    image_size: int = 64
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("prior", self.kind, KINDS)
-        for name in ("condition_dim", "width", "layers", "steps"):
+        for name in ("condition_dim", "width", "layers", "steps", "image_size"):
             value = getattr(self, name)
             require(1 <= value <= 10_000, f"{name} must be from 1 to 10,000, not {value}.")
 
@@ -153,8 +158,11 @@ class PriorText(TextModel):
     """A CLIP's sentences as a prior guesses the pictures' embeddings: a model that was trained on
     embeddings of pictures (`encoder().of_images`) draws from sentences by it.
 
+    What such a model is trained on is the CLIP's, whatever the prior: they are trained apart, and
+    another prior of the same CLIP may take this one's place.
+
     Args:
-        prior: trained.
+        prior: trained; a copy of it is kept.
         clip: the one whose embeddings it was trained on.
         source: by which it is found again.
     """
@@ -167,7 +175,8 @@ class PriorText(TextModel):
             f"This prior is of {prior.settings.condition_dim} numbers, {clip.name}'s embeddings of "
             f"{clip.dim}.",
         )
-        self.prior, self.clip, self.source = prior.eval().requires_grad_(False), clip, source
+        self.prior = deepcopy(prior).to(clip.device).eval().requires_grad_(False)
+        self.clip, self.source = clip, source
         self.name = f"prior-{clip.title}"
 
     @cached_property
@@ -191,7 +200,8 @@ class PriorText(TextModel):
         y = self.clip.text(captions).vector
         assert y is not None
         noise = [self._noise(caption) for caption in captions]
-        return Condition.of(self.prior.to(y.device).guess(y, torch.stack(noise).to(y)))
+        x = self.prior.guess(y, torch.stack(noise).to(y))
+        return Condition.of(F.normalize(x))  # as long as the embeddings that are trained on
 
     def _noise(self, caption: str) -> Tensor:
         generator = torch.Generator().manual_seed(seed_of("prior", caption))
@@ -204,9 +214,11 @@ class PriorText(TextModel):
         return self.clip.unknown_words(text)
 
     def encoder(self, tokens: bool = True) -> TextEncoder:
-        """As `TextModel.encoder`; whoever is trained is shown the pictures' own embeddings."""
+        """As `TextModel.encoder`; whoever is trained is shown the pictures' own embeddings, so its
+        hash is the CLIP's."""
         return replace(
             super().encoder(tokens),
+            sha256=self.clip.sha256,
             of_images=lambda images: Condition.of(self.clip.images(images).to(images.device)),
         )
 
@@ -223,12 +235,16 @@ class Embeddings:
 
     Args:
         data: in memory, with an encoder of its captions.
-        clip: looks at the pictures, all of them at once.
+        clip: looks at all the pictures before the training begins.
+        progress: show a bar while it does.
     """
 
-    def __init__(self, data: CaptionedImages, clip: Clip):
-        self.data, self.clip = data, clip
-        parts = torch.arange(len(data)).split(LOOKED_AT)
+    def __init__(self, data: CaptionedImages, clip: Clip, progress: bool = False):
+        self.data = data
+        parts = tqdm(
+            torch.arange(len(data)).split(LOOKED_AT),
+            desc=f"pictures by {clip.title}", disable=not progress, mininterval=1,
+        )  # fmt: skip
         self.x = torch.cat([clip.images(data.gathered(part)).cpu() for part in parts])
 
     @property

@@ -1,16 +1,17 @@
 """Priors: what each learns, and the way from a sentence through one to a picture."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
 from click.testing import CliRunner
 
-from t2i_course import cli, runs, texts
+from t2i_course import cli, runs, shipping, texts
 from t2i_course.conditioning import clip
 from t2i_course.conditioning.keywords import Keywords
 from t2i_course.contract import Condition, RowGenerator, T2IError
-from t2i_course.data import drawn
+from t2i_course.data import augment, drawn, fashion
 from t2i_course.models.prior import KINDS, Embeddings, Prior, PriorSettings, PriorText, as_images
 
 SHARE = 0.75  # of the pictures of one sentence that lie at e, the others at -e
@@ -63,6 +64,8 @@ def test_a_caption_is_always_the_same_condition_whatever_stands_beside_it(kind):
     assert not torch.allclose(both[0], both[1])
     other = PriorText(Prior(PriorSettings(kind=kind), seed=2), clip.load())
     assert reader.sha256 != other.sha256 != clip.load().sha256
+    # What is trained on is the CLIP's: its models judge none that was trained through the prior.
+    assert reader.encoder().sha256 == other.encoder().sha256 == clip.load().sha256
 
 
 def test_who_is_trained_sees_the_pictures_own_embeddings():
@@ -75,7 +78,9 @@ def test_who_is_trained_sees_the_pictures_own_embeddings():
     pictures = Embeddings(replace(few, encoder=tiny.encoder(False)), tiny)
     x, condition = pictures.batch(torch.arange(5), RowGenerator("batch", rows=5))
     torch.testing.assert_close(2 * x.flatten(1) - 1, tiny.images(images))
-    assert condition.vector.shape == (5, 128)
+    said = [one for one in few.captions[0] if torch.allclose(
+        tiny.text([one]).vector, condition.vector[:1], atol=1e-5)]  # fmt: skip
+    assert said  # one of the first picture's own
 
 
 def test_a_prior_is_trained_and_drawn_through_by_three_commands(tmp_path, monkeypatch):
@@ -96,19 +101,31 @@ def test_a_prior_is_trained_and_drawn_through_by_three_commands(tmp_path, monkey
     reader = runs.load_text(tmp_path / "diffusion-shapes")
     assert isinstance(reader, PriorText)
     assert runs.load(tmp_path / "diffusion-shapes").settings.token_dim == 0
+    # Another prior of the same CLIP may take its place.
     t2i("train", "prior-shapes", "--steps", "2", "--seed", "1", "--run", str(tmp_path / "other"))
     (tmp_path / "prior-shapes").rename(tmp_path / "gone")
-    (tmp_path / "other").rename(tmp_path / "prior-shapes")
-    with pytest.raises(T2IError, match="has other weights"):
+    with pytest.raises(T2IError, match="`t2i train prior-shapes` makes"):
         runs.load_text(tmp_path / "diffusion-shapes")
+    (tmp_path / "other").rename(tmp_path / "prior-shapes")
+    other = runs.load_text(tmp_path / "diffusion-shapes")
+    given = [one.encoder()(["a star"]).vector for one in (reader, other, clip.load())]
+    assert not any(torch.allclose(a, b, atol=0.01) for a, b in combinations(given, 2))
+    for run in ("prior-shapes", "diffusion-shapes"):
+        with pytest.raises(T2IError, match="a text model that does not ship"):
+            shipping.ship(tmp_path / run, "mine", zoo=tmp_path / "zoo")
 
 
 def test_what_is_no_prior_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))
     with pytest.raises(T2IError, match="`t2i train prior-shapes` makes"):
         texts.load("prior-shapes")
-    with pytest.raises(T2IError, match="by a CLIP that looks at each picture"):
-        runs.data_for(Prior(), drawn.mixed("train", 0.001), Keywords(["red"]))
+    few = drawn.mixed("train", 0.001)
+    with pytest.raises(T2IError, match="A prior takes a CLIP"):
+        runs.data_for(Prior(), few, Keywords(["red"]))
+    with pytest.raises(T2IError, match="leave out --augment"):
+        runs.data_for(Prior(), few, clip.load(), augment.parse("flip"))
+    with pytest.raises(T2IError, match="A prior learns from captions"):
+        runs.data_for(Prior(), fashion.load("train", "sketches", limit=10))
     with pytest.raises(T2IError, match="This prior is of 4 numbers"):
         PriorText(Prior(PriorSettings(condition_dim=4)), clip.load())
     with pytest.raises(T2IError, match="regression"):
