@@ -96,6 +96,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             owner.released.wait(60)
         if path not in owner.files:
             trouble = "404"
+        if trouble == "late":
+            owner.released.wait(0.2)
         if trouble == "drop":
             self.close_connection = True
             return
