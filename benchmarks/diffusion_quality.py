@@ -42,16 +42,19 @@ COMMON = {
     "batch_size": 32, "lr": 1e-3, "label_drop": 0.1, "flip": False, "clip": 1.0, "warmup": 100,
     "schedule": "cosine", "ema": 0.999, "steps": 20,
 }  # fmt: skip
-# To be replaced by the best of results/tuning_peers.md: so far only the start of the tuning, chosen
-# by training speed, and no result.
+# The best of results/tuning_peers.md.
 TUNED = {
     name: replace(peers.PEERS[name].example, **COMMON, **best)
     for name, best in {
-        "diffusers": {"width": 16, "blocks": 1, "attention": (7,)},
+        "diffusers": {
+            "width": 16, "blocks": 1, "attention": (7,), "channels_last": True, "w": 2.0,
+        },
         "denoising-diffusion-pytorch": {
             "width": 16, "mults": (1, 2, 4), "precision": "bf16", "channels_last": True,
         },
-        "smalldiffusion": {"width": 32, "blocks": 1, "attention": (), "precision": "bf16"},
+        "smalldiffusion": {
+            "width": 32, "blocks": 1, "attention": (), "precision": "bf16", "lr": 3e-3, "w": 2.0,
+        },
     }.items()
 }  # fmt: skip
 
