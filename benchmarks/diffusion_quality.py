@@ -44,7 +44,7 @@ COMMON = {
 }  # fmt: skip
 # The best of results/tuning_peers.md.
 TUNED = {
-    name: replace(peers.PEERS[name].example, **COMMON, **best)
+    name: replace(peers.PEERS[name].example, **{**COMMON, **best})
     for name, best in {
         "diffusers": {
             "width": 16, "blocks": 1, "attention": (7,), "channels_last": True, "w": 2.0,

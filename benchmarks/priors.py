@@ -35,8 +35,8 @@ def followed(
 ) -> Path:
     """The run in that folder of the runs' root, trained or gone on with."""
     run = runs_root() / ("priors-smoke" if smoke else "priors") / folder
-    command = stopped = f"python benchmarks/{Path(__file__).name}"
-    runs.follow(recipe, run, data, command=command, stopped=f"Stopped: {stopped} goes on.", **how)
+    command = "python benchmarks/priors.py"
+    runs.follow(recipe, run, data, command=command, stopped=f"Stopped: {command} goes on.", **how)
     return run
 
 
@@ -111,5 +111,5 @@ if __name__ == "__main__":
     parser.add_argument("--smoke", action="store_true", help="small and fast; writes nothing")
     given = parser.parse_args()
     if given.smoke:
-        given.steps, given.prompts = 2, 20
+        given.steps, given.prompts = 2, 6
     main(given.steps, given.prompts, given.smoke)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
         "effects.py gan --minutes 0.02 --seeds 1 --samples 200 --only collapsed --smoke",
         "effects.py diffusion --minutes 0.02 --seeds 1 --samples 200 --only pixels --smoke",
         "sampling.py --smoke",
+        "priors.py --smoke",
     ],
 )
 def test_a_benchmark_ends_with_a_table(command):
