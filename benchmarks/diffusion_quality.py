@@ -42,7 +42,8 @@ COMMON = {
     "batch_size": 32, "lr": 1e-3, "label_drop": 0.1, "flip": False, "clip": 1.0, "warmup": 100,
     "schedule": "cosine", "ema": 0.999, "steps": 20,
 }  # fmt: skip
-# The best of results/tuning_peers.md.
+# The best of results/tuning_peers.md; denoising-diffusion-pytorch's are only where its tuning is to
+# begin, chosen by training speed.
 TUNED = {
     name: replace(peers.PEERS[name].example, **{**COMMON, **best})
     for name, best in {

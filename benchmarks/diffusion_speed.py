@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import peers
 import torch
@@ -35,7 +36,6 @@ from t2i_course.training import engine
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "diffusion-fashion"  # the recipe
-WIDTH = 64  # the recipe's
 OTHER_WIDTHS = (48, 80, 96, 128, 160, 224, 320)  # of ours, to meet a peer at its size
 CONFIGURATIONS = list(itertools.product(("fp32", "bf16"), ("NCHW", "channels-last")))
 
@@ -73,13 +73,13 @@ def macs(family: Family, data: LabelledImages, images: int = 4) -> int:
     return counter.get_total_flops() // 2 // images
 
 
-def ours(data: LabelledImages, batch: int, width: int) -> Contestant:
-    """The recipe's model, its U-Net of this width and of twice as much at the lower level."""
+def ours(data: LabelledImages, batch: int, **changes: Any) -> Contestant:
+    """The recipe's model, with some of its settings changed."""
 
     def prepare(steps: int, precision: str) -> tuple[Family, engine.TrainSettings]:
         family, settings = recipes.prepare(
             recipes.recipe(OURS), len(data), steps=steps, batch_size=batch, precision=precision,
-            settings={"widths": (width, 2 * width)},
+            settings=changes,
         )  # fmt: skip
         assert isinstance(family, Family)
         return family, settings
@@ -96,7 +96,9 @@ def ours(data: LabelledImages, batch: int, width: int) -> Contestant:
         return run
 
     family, _ = prepare(1, "fp32")
-    return Contestant(f"ours, {width} x (1, 2)", parameters(family), macs(family, data), run_in)
+    return Contestant(
+        f"ours, {family.settings.widths}", parameters(family), macs(family, data), run_in
+    )
 
 
 def theirs(
@@ -160,8 +162,8 @@ def matrix_rate(seconds: float, sizes: tuple[int, ...] = (512, 1024, 2048)) -> f
 
 def main(rounds: int, seconds: float, batch: int, smoke: bool) -> None:
     data = fashion.load("train", "fashion")
-    recipe = ours(data, batch, WIDTH)
-    own = [recipe, *(ours(data, batch, width) for width in (() if smoke else OTHER_WIDTHS))]
+    recipe = ours(data, batch)
+    own = [recipe, *(ours(data, batch, widths=(w, 2 * w)) for w in (() if smoke else OTHER_WIDTHS))]
     rivals = []
     for peer in peers.PEERS.values():
         equal = nearest(peer, recipe.macs, data)

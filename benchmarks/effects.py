@@ -52,11 +52,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """A table: of which recipe, after how many CPU minutes, its rows by name."""
+    """A table: of which recipe, after how many CPU minutes, its rows by name, and whether what is
+    drawn without a label is looked at, too."""
 
     recipe: str
     minutes: float
     variants: Mapping[str, Variant]
+    unlabelled: bool = False
 
 
 GAN = {
@@ -104,7 +106,7 @@ DIFFUSION = {
     "fp32": Variant("trained in fp32", training={"precision": "fp32"}),
 }  # fmt: skip
 STUDIES = {
-    "gan": Study("gan-fashion", 1.25, GAN),
+    "gan": Study("gan-fashion", 1.25, GAN, unlabelled=True),
     "diffusion": Study("diffusion-fashion", 2.0, DIFFUSION),
 }
 
@@ -120,7 +122,7 @@ def scores(
     valid: LabelledImages,
 ) -> list[float]:
     """Train one variant with one seed; its scores in the order of `COLUMNS`, the last only of a
-    family that draws without a label."""
+    study that looks at what is drawn without a label."""
     base = recipes.recipe(study.recipe)
     changed = replace(
         base,
@@ -145,7 +147,7 @@ def scores(
     found = evaluate().scores
     keys = ("frechet", "recall", "precision", "class_accuracy", "near_duplicates")
     values = [*(found[key].value for key in keys), run.step]
-    if study.variants is GAN:
+    if study.unlabelled:
         shares = evaluate(conditional=False).class_shares
         values.append(sum(share >= FOUND for share in shares.values()))
     return values
@@ -199,7 +201,7 @@ def main(
         f"torch {torch.__version__}, 1 thread, bf16, 55,000 training images, {samples:,} samples "
         f"against the other {len(valid):,}, features {judge.title}. Median over the seeds, range "
         f"in brackets. Real training images in place of samples score: {bounds}; 1 % of them are "
-        f"near duplicates.{classes if study.variants is GAN else ''}",
+        f"near duplicates.{classes if study.unlabelled else ''}",
         "",
         *table(rows),
     ]

@@ -30,11 +30,8 @@ ASKED = ("one", "one, held out", "two", "two, held out")
 PARTS = ("kind", "colour", "size", "place", "all")
 
 
-def followed(
-    smoke: bool, folder: str, recipe: str, data: drawn.CaptionedImages, **how: object
-) -> Path:
-    """The run in that folder of the runs' root, trained or gone on with."""
-    run = runs_root() / ("priors-smoke" if smoke else "priors") / folder
+def followed(run: Path, recipe: str, data: drawn.CaptionedImages, **how: object) -> Path:
+    """The run in that folder, trained or gone on with."""
     command = "python benchmarks/priors.py"
     runs.follow(recipe, run, data, command=command, stopped=f"Stopped: {command} goes on.", **how)
     return run
@@ -55,15 +52,16 @@ def main(steps: int, count: int, smoke: bool) -> None:
     tiny, side = clip.load(), 32
     data = drawn.mixed("train", 0.02 if smoke else 1.0)
     long = 2 if smoke else PRIOR_STEPS
+    root = runs_root() / ("priors-smoke" if smoke else "priors")
     readers = {}
     for kind in KINDS:
-        run = followed(smoke, kind, PRIOR, data, reader=tiny, steps=long, settings={"kind": kind})
+        run = followed(root / kind, PRIOR, data, reader=tiny, steps=long, settings={"kind": kind})
         readers[kind] = texts.load(run)
-    tokens = followed(smoke, "tokens", RECIPE, data, reader=tiny, steps=steps)
+    tokens = followed(root / "tokens", RECIPE, data, reader=tiny, steps=steps)
     vector = followed(
-        smoke, "vector", RECIPE, data, reader=tiny, settings={"token_dim": 0}, steps=steps
+        root / "vector", RECIPE, data, reader=tiny, settings={"token_dim": 0}, steps=steps
     )
-    decoder = followed(smoke, "decoder", RECIPE, data, reader=readers["diffusion"], steps=steps)
+    decoder = followed(root / "decoder", RECIPE, data, reader=readers["diffusion"], steps=steps)
     sentence, pictures = tiny.encoder(tokens=False), "a fitting drawing's vector, the decoder"
     rows: dict[str, tuple[Path, TextEncoder | None]] = {
         "the sentence's tokens and vector": (tokens, tiny.encoder()),

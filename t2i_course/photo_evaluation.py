@@ -156,7 +156,7 @@ def evaluate(
         f"count must be from 2 to the {len(test):,} held-out images, not {count}.",
     )
     require(
-        judge.sha256 not in (reader.sha256, reader.encoder().sha256),
+        judge.sha256 != reader.encoder().sha256,
         f"{judge.name} is what the model was conditioned on: another CLIP must judge it.",
     )
     family.eval()

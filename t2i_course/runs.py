@@ -198,6 +198,8 @@ def data_for(
         # What is drawn is described in full by the first caption; people's are all alike in that.
         return pairs(data, model.tokenizer, full=4 if data.name in drawn.SOURCES else 1)
     reader = reader or clip.load()
+    if isinstance(model, Prior):
+        _check_prior(data, reader)
     encoder = reader.encoder_for(model.settings)
     if encoder.of_images is not None:
         return replace(data, encoder=encoder)
@@ -208,23 +210,25 @@ def data_for(
         encoder = cached(encoder, captions=captions, progress=checks.main_process())
     data = replace(data, encoder=encoder)
     if isinstance(model, Prior):
-        return embeddings_of(data, reader)
+        assert isinstance(data, CaptionedImages) and isinstance(reader, clip.Clip)
+        return Embeddings(data, reader, checks.main_process())
     if data.name in drawn.SOURCES:
         assert isinstance(data, CaptionedImages)
         return data.weighted(SAYS_ALL)
     return data
 
 
-def embeddings_of(data: CaptionedImages | ShardedImages, reader: TextModel) -> Embeddings:
-    """A captioned set as a prior learns from it; `T2IError` for one that it cannot learn from."""
-    if not isinstance(reader, clip.Clip):
-        raise T2IError(f"A prior takes a CLIP, which looks at pictures: {reader.name} does not.")
-    if not isinstance(data, CaptionedImages) or data.augmentation is not None:
-        raise T2IError(
-            "A prior learns from pictures as they are, in memory: leave out --augment, and give "
-            "the folder and not its shards."
-        )
-    return Embeddings(data, reader, checks.main_process())
+def _check_prior(data: CaptionedImages | ShardedImages, reader: TextModel) -> None:
+    """Raise `T2IError` for what a prior cannot learn from, before captions are encoded for it."""
+    require(
+        isinstance(reader, clip.Clip),
+        f"A prior takes a CLIP, which looks at pictures: {reader.name} does not.",
+    )
+    require(
+        isinstance(data, CaptionedImages) and data.augmentation is None,
+        "A prior learns from pictures as they are, in memory: leave out --augment, and give the "
+        "folder and not its shards.",
+    )
 
 
 def reads(name: str | Path) -> bool:
